@@ -1,0 +1,1 @@
+//! Partition logs on a shared, group-committed value log, indexed by fjall.

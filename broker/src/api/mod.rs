@@ -1,0 +1,1 @@
+//! One file per Kafka API, one static table of them.

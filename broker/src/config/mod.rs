@@ -1,0 +1,1 @@
+//! Configuration: parsed once, validated, and described by its Kafka names.

@@ -1,0 +1,3 @@
+//! Coordinators: pure state machines over one runtime that replays, parks and expires.
+
+pub mod groups;

@@ -1,0 +1,10 @@
+//! The Fjord broker as a library; `main.rs` is a thin shell around it.
+
+pub mod api;
+pub mod config;
+pub mod coordinator;
+pub mod metadata;
+pub mod net;
+pub mod observability;
+pub mod partition;
+pub mod security;

@@ -1,0 +1,6 @@
+//! Arguments -> configuration -> run.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

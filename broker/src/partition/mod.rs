@@ -1,0 +1,1 @@
+//! A partition's life on this broker: leader, high watermark, parked requests.

@@ -1,0 +1,1 @@
+//! Principals, the authorizer and quotas that every API handler asks before it acts.

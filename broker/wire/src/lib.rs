@@ -1,0 +1,1 @@
+//! Kafka's wire format, as bytes and as types. No I/O, no clock, no network.
