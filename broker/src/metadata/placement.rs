@@ -161,7 +161,10 @@ mod tests {
         for id in placements.iter().flatten() {
             *counts.entry(*id).or_default() += 1;
         }
-        assert!(counts.values().all(|count| (29..=31).contains(count)), "{counts:?}");
+        assert!(
+            counts.values().all(|count| (29..=31).contains(count)),
+            "{counts:?}"
+        );
     }
 
     proptest! {
