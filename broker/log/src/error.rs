@@ -25,7 +25,9 @@ pub enum OpenError {
         supported: u32,
     },
     /// The format file cannot be understood.
-    #[error("{0} is not a format file of this log; if the directory is not a log's, choose another")]
+    #[error(
+        "{0} is not a format file of this log; if the directory is not a log's, choose another"
+    )]
     ForeignDirectory(PathBuf),
     /// Something failed on disk.
     #[error("{path}: {source}")]
@@ -62,6 +64,9 @@ pub enum AppendError {
     /// The batch is larger than a file can hold.
     #[error("a batch of {0} bytes does not fit into a value log file")]
     TooLarge(usize),
+    /// Not a record batch of format v2.
+    #[error("not a record batch: {0}")]
+    Malformed(String),
     /// An idempotent producer's sequence has a gap.
     #[error("producer {producer_id} sent sequence {found}, expected {expected}")]
     OutOfOrderSequence {

@@ -49,7 +49,10 @@ impl EpochTable {
     pub fn end_offset_for(&self, epoch: i32, log_end: u64) -> Option<(i32, u64)> {
         let after = self.entries.partition_point(|e| e.epoch <= epoch);
         let found = after.checked_sub(1)?;
-        let end = self.entries.get(after).map_or(log_end, |next| next.start_offset);
+        let end = self
+            .entries
+            .get(after)
+            .map_or(log_end, |next| next.start_offset);
         Some((self.entries[found].epoch, end))
     }
 
@@ -60,7 +63,10 @@ impl EpochTable {
         }
         // An epoch under which nothing was appended begins where its successor does: only the newer stays.
         self.entries.retain(|e| e.start_offset < start_offset);
-        self.entries.push(EpochEntry { epoch, start_offset });
+        self.entries.push(EpochEntry {
+            epoch,
+            start_offset,
+        });
     }
 
     /// Forgets the epochs that begin at `log_end` or later.
@@ -70,7 +76,9 @@ impl EpochTable {
 
     /// Forgets the epochs that end before `log_start`; the one that holds it begins there now.
     pub(crate) fn truncate_prefix(&mut self, log_start: u64) {
-        let after = self.entries.partition_point(|e| e.start_offset <= log_start);
+        let after = self
+            .entries
+            .partition_point(|e| e.start_offset <= log_start);
         if after > 0 {
             self.entries.drain(..after - 1);
             self.entries[0].start_offset = log_start;
@@ -89,7 +97,11 @@ pub(crate) struct Extent {
 impl Extent {
     /// An empty log that starts at `offset`.
     pub fn starting_at(offset: u64) -> Self {
-        Self { log_start: offset, log_end: offset, epochs: EpochTable::default() }
+        Self {
+            log_start: offset,
+            log_end: offset,
+            epochs: EpochTable::default(),
+        }
     }
 
     /// Takes one entry of this partition into account.
@@ -113,7 +125,12 @@ impl Extent {
             EntryKind::Create => *self = Self::starting_at(entry.base_offset),
             EntryKind::Snapshot | EntryKind::Replace | EntryKind::Relocate | EntryKind::Delete => {}
         }
-        assert!(self.log_start <= self.log_end, "log start {} is after log end {}", self.log_start, self.log_end);
+        assert!(
+            self.log_start <= self.log_end,
+            "log start {} is after log end {}",
+            self.log_start,
+            self.log_end
+        );
     }
 }
 
@@ -131,7 +148,11 @@ impl Extents {
             EntryKind::Delete => {
                 self.partitions.remove(&entry.partition);
             }
-            _ => self.partitions.entry(entry.partition).or_default().apply(entry),
+            _ => self
+                .partitions
+                .entry(entry.partition)
+                .or_default()
+                .apply(entry),
         }
     }
 
@@ -160,7 +181,14 @@ impl Extents {
             if log_start > log_end {
                 return None;
             }
-            partitions.insert(id, Extent { log_start, log_end, epochs });
+            partitions.insert(
+                id,
+                Extent {
+                    log_start,
+                    log_end,
+                    epochs,
+                },
+            );
         }
         bytes.is_empty().then_some(Self { partitions })
     }
@@ -181,7 +209,10 @@ pub(crate) fn decode_epochs(bytes: &mut &[u8]) -> Option<EpochTable> {
     let mut entries = Vec::new();
     for _ in 0..count {
         let epoch = take_u32(bytes)?.cast_signed();
-        entries.push(EpochEntry { epoch, start_offset: take_u64(bytes)? });
+        entries.push(EpochEntry {
+            epoch,
+            start_offset: take_u64(bytes)?,
+        });
     }
     Some(EpochTable { entries })
 }
@@ -229,7 +260,10 @@ mod tests {
 
     #[test]
     fn epoch_without_records_gives_way_to_its_successor() {
-        assert_eq!(table(&[(1, 0), (2, 10), (3, 10)]), table(&[(1, 0), (3, 10)]));
+        assert_eq!(
+            table(&[(1, 0), (2, 10), (3, 10)]),
+            table(&[(1, 0), (3, 10)])
+        );
     }
 
     #[test]

@@ -95,13 +95,21 @@ impl Log {
             files,
             options,
         });
-        let writer = Writer::new(shared.clone(), recovered.next_id, extents).map_err(OpenError::io(&directory))?;
+        let writer = Writer::new(shared.clone(), recovered.next_id, extents)
+            .map_err(OpenError::io(&directory))?;
         let indexer = Indexer::new(shared.clone(), recovered.indexing);
         let threads = Threads {
-            writer: spawn("fjord-writer", move || writer.run()).map_err(OpenError::io(&directory))?,
-            indexer: spawn("fjord-indexer", move || indexer.run()).map_err(OpenError::io(&directory))?,
+            writer: spawn("fjord-writer", move || writer.run())
+                .map_err(OpenError::io(&directory))?,
+            indexer: spawn("fjord-indexer", move || indexer.run())
+                .map_err(OpenError::io(&directory))?,
         };
-        Ok(Self { shared, threads: Mutex::new(Some(threads)), recovery: recovered.report, _lock: lock })
+        Ok(Self {
+            shared,
+            threads: Mutex::new(Some(threads)),
+            recovery: recovered.report,
+            _lock: lock,
+        })
     }
 
     /// What opening found.
@@ -116,18 +124,40 @@ impl Log {
     /// # Errors
     ///
     /// [`AppendError::Closed`].
-    pub fn open_partition(&self, id: PartitionId, label: &str, privileged: bool) -> Result<Arc<Partition>, AppendError> {
+    pub fn open_partition(
+        &self,
+        id: PartitionId,
+        label: &str,
+        privileged: bool,
+    ) -> Result<Arc<Partition>, AppendError> {
         let shared = &self.shared;
-        let found = shared.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        let mut partitions = shared.partitions.write().unwrap_or_else(PoisonError::into_inner);
+        let found = shared
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+        let mut partitions = shared
+            .partitions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(partition) = partitions.get(&id) {
             return Ok(partition.clone());
         }
         let is_new = found.is_none();
-        let (row, producers) =
-            found.unwrap_or_else(|| (PartitionRow::new(Extent::default()), ProducerTable::default()));
-        let partition =
-            Arc::new(Partition::new(id, label.to_owned(), privileged, Arc::downgrade(shared), &row, producers));
+        let (row, producers) = found.unwrap_or_else(|| {
+            (
+                PartitionRow::new(Extent::default()),
+                ProducerTable::default(),
+            )
+        });
+        let partition = Arc::new(Partition::new(
+            id,
+            label.to_owned(),
+            privileged,
+            Arc::downgrade(shared),
+            &row,
+            producers,
+        ));
         if is_new {
             let done = Box::new(|_| {});
             partition.enqueue_control(shared, partition.clone(), EntryKind::Create, 0, -1, done)?;
@@ -139,7 +169,13 @@ impl Log {
     /// Partitions that are on disk and have not been opened since.
     #[must_use]
     pub fn unclaimed(&self) -> Vec<PartitionId> {
-        self.shared.found.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.shared
+            .found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .copied()
+            .collect()
     }
 
     /// Deletes a partition's data. Its id must never be used again.
@@ -151,8 +187,19 @@ impl Log {
         let partition = self.open_partition(id, "deleted", false)?;
         partition.mark_deleted();
         let done = Box::new(|_| {});
-        partition.enqueue_control(&self.shared, partition.clone(), EntryKind::Delete, 0, -1, done)?;
-        self.shared.partitions.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        partition.enqueue_control(
+            &self.shared,
+            partition.clone(),
+            EntryKind::Delete,
+            0,
+            -1,
+            done,
+        )?;
+        self.shared
+            .partitions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
         Ok(())
     }
 
@@ -160,7 +207,11 @@ impl Log {
     /// recover when it is started again.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Counters and gauges.
@@ -196,7 +247,14 @@ impl Log {
 
     /// Writes what is queued, brings the index up to date, and leaves a mark that all is in order.
     pub fn close(&self) {
-        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(threads) = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        else {
+            return;
+        };
         self.shared.queue.close();
         let end = threads.writer.join();
         self.shared.feed.close();
@@ -228,12 +286,21 @@ impl Shared {
     }
 
     pub fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
-        self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
     }
 
     /// All open partitions.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Whether an append of `length` bytes can be taken now.
@@ -248,7 +315,10 @@ impl Shared {
     }
 
     /// Runs `look` on the index as it is.
-    pub fn with_open_index<T>(&self, look: impl FnOnce(&Index) -> Result<T, IndexError>) -> Result<T, IndexError> {
+    pub fn with_open_index<T>(
+        &self,
+        look: impl FnOnce(&Index) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         match &*self.index.read().unwrap_or_else(PoisonError::into_inner) {
             Some(index) => look(index),
             None => Err(IndexError::new("the index is not open".into())),
@@ -256,14 +326,19 @@ impl Shared {
     }
 
     /// Runs `look` on the index; if it fails, has the index rebuilt, and runs it once more.
-    pub fn with_index(&self, mut look: impl FnMut(&Index) -> Result<(), IndexError>) -> Result<(), String> {
+    pub fn with_index(
+        &self,
+        mut look: impl FnMut(&Index) -> Result<(), IndexError>,
+    ) -> Result<(), String> {
         let seen = self.feed.rebuilds();
         match self.with_open_index(&mut look) {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, "the index failed a read");
                 if !self.feed.rebuild_after(seen, &format!("reading: {error}")) {
-                    return Err(format!("the index failed ({error}) and could not be rebuilt"));
+                    return Err(format!(
+                        "the index failed ({error}) and could not be rebuilt"
+                    ));
                 }
                 self.with_open_index(look).map_err(|e| e.to_string())
             }
@@ -276,7 +351,10 @@ impl Shared {
     }
 
     /// Closes the index, and puts what `make` returns in its place; readers wait.
-    pub fn replace_index(&self, make: impl FnOnce() -> Result<Index, IndexError>) -> Result<(), IndexError> {
+    pub fn replace_index(
+        &self,
+        make: impl FnOnce() -> Result<Index, IndexError>,
+    ) -> Result<(), IndexError> {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         *index = None;
         *index = Some(make()?);
@@ -284,20 +362,34 @@ impl Shared {
     }
 
     pub fn set_live_bytes(&self, live: HashMap<u32, u64>) {
-        *self.live_bytes.lock().unwrap_or_else(PoisonError::into_inner) = live;
+        *self
+            .live_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = live;
     }
 
     /// Bytes of file `id` that the index points to.
     pub fn live_bytes(&self, id: u32) -> u64 {
-        self.live_bytes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or(0)
+        self.live_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .copied()
+            .unwrap_or(0)
     }
 
     pub fn fail(&self, reason: &str) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| reason.to_owned());
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| reason.to_owned());
     }
 }
 
-fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
@@ -307,8 +399,10 @@ fn load_found(
     indexing: &crate::indexer::Indexing,
 ) -> Result<HashMap<PartitionId, (PartitionRow, ProducerTable)>, OpenError> {
     let failed = |e: IndexError| OpenError::Index(e.to_string());
-    let mut found: HashMap<_, _> =
-        indexing.rows().map(|(id, row)| (*id, (row.clone(), ProducerTable::default()))).collect();
+    let mut found: HashMap<_, _> = indexing
+        .rows()
+        .map(|(id, row)| (*id, (row.clone(), ProducerTable::default())))
+        .collect();
     index
         .producers(&mut |id, producer, bytes| {
             if let Some((_, table)) = found.get_mut(&id) {
@@ -322,7 +416,12 @@ fn load_found(
 /// Makes sure that this process is the only one in the directory, as long as it holds the result.
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK_FILE);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(OpenError::io(&path))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(OpenError::io(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked(directory.to_owned())),
@@ -340,14 +439,20 @@ fn check_format(directory: &Path) -> Result<(), OpenError> {
                 .and_then(|v| v.trim().parse::<u32>().ok())
                 .ok_or_else(|| OpenError::ForeignDirectory(path.clone()))?;
             if version > FORMAT_VERSION {
-                return Err(OpenError::NewerFormat { path, found: version, supported: FORMAT_VERSION });
+                return Err(OpenError::NewerFormat {
+                    path,
+                    found: version,
+                    supported: FORMAT_VERSION,
+                });
             }
             Ok(())
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            write_synced(directory, FORMAT_FILE, &format!("{FORMAT_WORD} {FORMAT_VERSION}\n"))
-                .map_err(OpenError::io(&path))
-        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => write_synced(
+            directory,
+            FORMAT_FILE,
+            &format!("{FORMAT_WORD} {FORMAT_VERSION}\n"),
+        )
+        .map_err(OpenError::io(&path)),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(OpenError::ForeignDirectory(path)),
         Err(source) => Err(OpenError::Io { path, source }),
     }

@@ -81,7 +81,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub fn new(limit_bytes: usize) -> Self {
-        Self { waiting: Mutex::default(), arrived: Condvar::new(), limit_bytes }
+        Self {
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+            limit_bytes,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -95,7 +99,11 @@ impl Queue {
         if waiting.closed {
             return Err(AppendError::Closed);
         }
-        if waiting.bytes > self.limit_bytes { Err(AppendError::Busy) } else { Ok(()) }
+        if waiting.bytes > self.limit_bytes {
+            Err(AppendError::Busy)
+        } else {
+            Ok(())
+        }
     }
 
     /// Enqueues `op`; gives its completion back if the queue is closed.
@@ -122,7 +130,10 @@ impl Queue {
             if waiting.closed {
                 return false;
             }
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .arrived
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let mut taken = 0u64;
         while let Some(op) = waiting.ops.front() {

@@ -63,19 +63,28 @@ pub(crate) fn recover(
     clean: bool,
 ) -> Result<Recovered, OpenError> {
     let began = Instant::now();
-    let mut report = RecoveryReport { clean, ..RecoveryReport::default() };
+    let mut report = RecoveryReport {
+        clean,
+        ..RecoveryReport::default()
+    };
     let opened = Index::open(index_directory, options.index_cache_bytes)
         .and_then(|index| Ok((Indexing::load(&index)?, index)))
         .map_err(|e| e.to_string())
         .and_then(|(indexing, index)| usable(&indexing, files).map(|()| (index, indexing)));
-    let found = opened.and_then(|(index, indexing)| match catch_up(files, &index, indexing, &mut report) {
-        Ok(indexing) => Ok((index, indexing)),
-        Err(error) => Err(error.to_string()),
-    });
+    let found =
+        opened.and_then(
+            |(index, indexing)| match catch_up(files, &index, indexing, &mut report) {
+                Ok(indexing) => Ok((index, indexing)),
+                Err(error) => Err(error.to_string()),
+            },
+        );
     let (index, mut indexing) = match found {
         Ok(found) => found,
         Err(reason) => {
-            let entries_exist = files.all().iter().any(|f| f.len().is_ok_and(|l| l > FILE_HEADER));
+            let entries_exist = files
+                .all()
+                .iter()
+                .any(|f| f.len().is_ok_and(|l| l > FILE_HEADER));
             if entries_exist {
                 tracing::warn!(reason, "filling the index anew from the value log");
                 report.index_rebuilt = Some(reason);
@@ -85,9 +94,16 @@ pub(crate) fn recover(
     };
     let next_id = close_tail(files, &indexing, &mut report)?;
     indexing.forget_files(|id| files.get(id).is_some());
-    indexing.commit(&index).map_err(|e| OpenError::Index(e.to_string()))?;
+    indexing
+        .commit(&index)
+        .map_err(|e| OpenError::Index(e.to_string()))?;
     report.elapsed = began.elapsed();
-    Ok(Recovered { index, indexing, next_id, report })
+    Ok(Recovered {
+        index,
+        indexing,
+        next_id,
+        report,
+    })
 }
 
 /// Whether the index can belong to these files.
@@ -97,9 +113,16 @@ fn usable(indexing: &Indexing, files: &Files) -> Result<(), String> {
         return Err("the index is empty".into());
     }
     if files.get(applied.file()).is_none() {
-        return Err(format!("the index ends in file {}, which is not there", applied.file()));
+        return Err(format!(
+            "the index ends in file {}, which is not there",
+            applied.file()
+        ));
     }
-    match indexing.live_bytes().iter().find(|(id, live)| **live > 0 && files.get(**id).is_none()) {
+    match indexing
+        .live_bytes()
+        .iter()
+        .find(|(id, live)| **live > 0 && files.get(**id).is_none())
+    {
         Some((id, _)) => Err(format!("the index points to file {id}, which is not there")),
         None => Ok(()),
     }
@@ -117,7 +140,11 @@ fn catch_up(
     let all = files.all();
     let mut end = from;
     for file in all.iter().filter(|f| f.id >= from.file()) {
-        let start = if file.id == from.file() { from.position() } else { FILE_HEADER };
+        let start = if file.id == from.file() {
+            from.position()
+        } else {
+            FILE_HEADER
+        };
         let proven = proven_by_later(&all, file.id).max(durable);
         let scanned = scan::verify(file, start, proven)?;
         note(file, &scanned, report);
@@ -136,7 +163,9 @@ fn catch_up(
         }
     }
     if end < applied {
-        return Err(IndexError::new(format!("the index is at {applied}, the value log ends at {end}")));
+        return Err(IndexError::new(format!(
+            "the index is at {applied}, the value log ends at {end}"
+        )));
     }
     indexing.advance(end, end);
     Ok(indexing)
@@ -153,23 +182,39 @@ fn take_in(index: &Index, indexing: &mut Indexing, record: &EntryRecord) -> Resu
 /// What the head of the next file that has one says was durable.
 fn proven_by_later(all: &[Arc<ValueLogFile>], id: u32) -> Lsn {
     let later = all.iter().filter(|f| f.id > id);
-    later.filter_map(|f| first_header(f)).map(|h| h.durable).next().unwrap_or_default()
+    later
+        .filter_map(|f| first_header(f))
+        .map(|h| h.durable)
+        .next()
+        .unwrap_or_default()
 }
 
 fn first_header(file: &ValueLogFile) -> Option<crate::valuelog::entry::EntryHeader> {
     let mut bytes = [0; ENTRY_HEADER as usize];
     file.read_exact_at(&mut bytes, FILE_HEADER).ok()?;
-    crate::valuelog::entry::EntryHeader::decode(&bytes).filter(|h| h.lsn == Lsn::new(file.id, FILE_HEADER))
+    crate::valuelog::entry::EntryHeader::decode(&bytes)
+        .filter(|h| h.lsn == Lsn::new(file.id, FILE_HEADER))
 }
 
 fn note(file: &ValueLogFile, scanned: &ScanReport, report: &mut RecoveryReport) {
     for (from, to) in &scanned.holes {
-        tracing::error!(file = file.id, from, to, "value log is damaged: entries are missing here");
+        tracing::error!(
+            file = file.id,
+            from,
+            to,
+            "value log is damaged: entries are missing here"
+        );
         report.damaged.push((file.id, *from, *to));
     }
     for position in &scanned.bad_payloads {
-        tracing::error!(file = file.id, position, "value log is damaged: a payload fails its checksum");
-        report.damaged.push((file.id, *position, *position + ENTRY_HEADER));
+        tracing::error!(
+            file = file.id,
+            position,
+            "value log is damaged: a payload fails its checksum"
+        );
+        report
+            .damaged
+            .push((file.id, *position, *position + ENTRY_HEADER));
     }
 }
 
@@ -179,9 +224,11 @@ fn rebuild(
     directory: &Path,
     report: &mut RecoveryReport,
 ) -> Result<(Index, Indexing), OpenError> {
-    let index = wipe_index(directory, options.index_cache_bytes).map_err(|e| OpenError::Index(e.to_string()))?;
+    let index = wipe_index(directory, options.index_cache_bytes)
+        .map_err(|e| OpenError::Index(e.to_string()))?;
     report.damaged.clear();
-    let indexing = replay_files(files, &index, None, report).map_err(|e| OpenError::Index(e.to_string()))?;
+    let indexing =
+        replay_files(files, &index, None, report).map_err(|e| OpenError::Index(e.to_string()))?;
     Ok((index, indexing))
 }
 
@@ -251,24 +298,35 @@ fn read_file(
     let scanned = scan::verify(file, FILE_HEADER, proven_by_later(all, file.id))?;
     note(file, &scanned, report);
     let mut records = Vec::new();
-    scan::visit(file, FILE_HEADER, &scanned, &mut |record| records.push(record))?;
+    scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
+        records.push(record)
+    })?;
     Ok((records, scanned.end))
 }
 
 fn read_snapshot(file: &ValueLogFile, record: &EntryRecord) -> Option<Extents> {
     let mut payload = vec![0; record.header.length as usize];
-    file.read_exact_at(&mut payload, record.header.lsn.position() + ENTRY_HEADER).ok()?;
+    file.read_exact_at(&mut payload, record.header.lsn.position() + ENTRY_HEADER)
+        .ok()?;
     match record.header.check_payload(&payload) {
         Ok(()) => Extents::decode(&payload),
         Err(reason) => {
-            tracing::warn!(file = file.id, reason, "the snapshot at the head of a file is damaged; going on without");
+            tracing::warn!(
+                file = file.id,
+                reason,
+                "the snapshot at the head of a file is damaged; going on without"
+            );
             None
         }
     }
 }
 
 /// Seals what was written to last, drops files without entries; the next file's id comes back.
-fn close_tail(files: &Files, indexing: &Indexing, report: &mut RecoveryReport) -> Result<u32, OpenError> {
+fn close_tail(
+    files: &Files,
+    indexing: &Indexing,
+    report: &mut RecoveryReport,
+) -> Result<u32, OpenError> {
     let end = indexing.applied();
     let mut next_id = 1;
     for file in files.all() {
@@ -283,9 +341,15 @@ fn close_tail(files: &Files, indexing: &Indexing, report: &mut RecoveryReport) -
             let torn = torn_bytes(&file, end.position()).map_err(failed(file.path.clone()))?;
             report.torn_bytes = torn;
             if torn > 0 {
-                tracing::warn!(file = file.id, bytes = torn, "cutting off a torn tail that was never acknowledged");
+                tracing::warn!(
+                    file = file.id,
+                    bytes = torn,
+                    "cutting off a torn tail that was never acknowledged"
+                );
             }
-            file.cut(end.position()).and_then(|()| file.sync()).map_err(failed(file.path.clone()))?;
+            file.cut(end.position())
+                .and_then(|()| file.sync())
+                .map_err(failed(file.path.clone()))?;
         }
         if !file.sidecar_path().exists() && file.id >= indexing.durable().file() {
             write_sidecar(&file).map_err(failed(file.sidecar_path()))?;
@@ -305,13 +369,21 @@ fn torn_bytes(file: &ValueLogFile, end: u32) -> io::Result<u64> {
 fn write_sidecar(file: &ValueLogFile) -> io::Result<()> {
     let scanned = scan::verify(file, FILE_HEADER, Lsn::default())?;
     let mut builder = SidecarBuilder::default();
-    scan::visit(file, FILE_HEADER, &scanned, &mut |record| builder.push(&record))?;
-    sidecar::write(&file.sidecar_path(), &builder.finish(file.len()?.max(scanned.end)))
+    scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
+        builder.push(&record)
+    })?;
+    sidecar::write(
+        &file.sidecar_path(),
+        &builder.finish(file.len()?.max(scanned.end)),
+    )
 }
 
 fn warn_about_header(file: &ValueLogFile) {
     let mut head = [0; 64];
     if file.read_exact_at(&mut head, 0).is_err() || !file_header_is_sound(&head, file.id) {
-        tracing::warn!(file = file.id, "the header of a value log file is damaged; its entries are used all the same");
+        tracing::warn!(
+            file = file.id,
+            "the header of a value log file is damaged; its entries are used all the same"
+        );
     }
 }

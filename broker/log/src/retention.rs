@@ -31,10 +31,9 @@ impl Decision {
             let age = i64::try_from(age).unwrap_or(i64::MAX);
             location.max_timestamp >= 0 && location.max_timestamp < self.now_ms.saturating_sub(age)
         });
-        let surplus = self
-            .policy
-            .max_bytes
-            .is_some_and(|limit| self.bytes_left.saturating_sub(u64::from(location.length)) >= limit);
+        let surplus = self.policy.max_bytes.is_some_and(|limit| {
+            self.bytes_left.saturating_sub(u64::from(location.length)) >= limit
+        });
         if !expired && !surplus {
             return false;
         }
@@ -53,27 +52,45 @@ impl Log {
     }
 
     fn retain(&self, partition: &Partition, now_ms: i64) -> bool {
-        let Some(policy) = partition.policies().retention else { return false };
+        let Some(policy) = partition.policies().retention else {
+            return false;
+        };
         let (positions, size) = (partition.positions(), partition.size_bytes());
         let within = policy.max_bytes.is_none_or(|limit| size <= limit);
         if positions.log_start == positions.durable_end || (within && policy.max_age_ms.is_none()) {
             return false;
         }
-        let mut decision = Decision { policy, now_ms, bytes_left: size, new_start: None };
+        let mut decision = Decision {
+            policy,
+            now_ms,
+            bytes_left: size,
+            new_start: None,
+        };
         let mut left = BATCHES_AT_ONCE;
         let visited = partition.visit(self.shared(), positions.log_start, &mut |base, location| {
             left -= 1;
             decision.next(base, &location) && left > 0
         });
         if let Err(error) = visited {
-            tracing::warn!(partition = partition.label(), error, "retention could not look at the log");
+            tracing::warn!(
+                partition = partition.label(),
+                error,
+                "retention could not look at the log"
+            );
             return false;
         }
-        let Some(new_start) = decision.new_start.map(|s| s.min(positions.durable_end)) else { return false };
+        let Some(new_start) = decision.new_start.map(|s| s.min(positions.durable_end)) else {
+            return false;
+        };
         if new_start <= positions.log_start {
             return false;
         }
-        tracing::info!(partition = partition.label(), from = positions.log_start, to = new_start, "retention moves the log's start");
+        tracing::info!(
+            partition = partition.label(),
+            from = positions.log_start,
+            to = new_start,
+            "retention moves the log's start"
+        );
         partition.set_log_start(new_start, Box::new(|_| {})).is_ok()
     }
 }
@@ -85,7 +102,12 @@ mod tests {
 
     /// Ten batches of 100 bytes and ten offsets, one per second from 1,000 ms on.
     fn new_start(policy: RetentionPolicy, now_ms: i64) -> Option<u64> {
-        let mut decision = Decision { policy, now_ms, bytes_left: 1000, new_start: None };
+        let mut decision = Decision {
+            policy,
+            now_ms,
+            bytes_left: 1000,
+            new_start: None,
+        };
         for i in 0..10u32 {
             let location = Location {
                 lsn: Lsn::default(),
@@ -103,7 +125,10 @@ mod tests {
 
     #[test]
     fn by_age() {
-        let policy = RetentionPolicy { max_age_ms: Some(2000), max_bytes: None };
+        let policy = RetentionPolicy {
+            max_age_ms: Some(2000),
+            max_bytes: None,
+        };
         assert_eq!(new_start(policy, 3000), None);
         assert_eq!(new_start(policy, 3001), Some(10));
         assert_eq!(new_start(policy, 60_000), Some(100));
@@ -111,9 +136,15 @@ mod tests {
 
     #[test]
     fn by_size_never_leaves_less_than_the_limit() {
-        let policy = RetentionPolicy { max_age_ms: None, max_bytes: Some(450) };
+        let policy = RetentionPolicy {
+            max_age_ms: None,
+            max_bytes: Some(450),
+        };
         assert_eq!(new_start(policy, 0), Some(50));
-        let all = RetentionPolicy { max_age_ms: None, max_bytes: Some(0) };
+        let all = RetentionPolicy {
+            max_age_ms: None,
+            max_bytes: Some(0),
+        };
         assert_eq!(new_start(all, 0), Some(100));
     }
 }

@@ -24,13 +24,21 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub fn new(limit: usize) -> Self {
-        Self { groups: VecDeque::new(), bytes: 0, limit }
+        Self {
+            groups: VecDeque::new(),
+            bytes: 0,
+            limit,
+        }
     }
 
     /// Takes a group of `bytes` in, whose entries end before `end` and belong to `partitions`.
     pub fn push(&mut self, bytes: usize, end: Lsn, partitions: Vec<Arc<Partition>>) {
         self.bytes += bytes;
-        self.groups.push_back(Group { bytes, end, partitions });
+        self.groups.push_back(Group {
+            bytes,
+            end,
+            partitions,
+        });
         while self.bytes > self.limit
             && let Some(oldest) = self.groups.pop_front()
         {

@@ -50,7 +50,7 @@ impl fmt::Display for Lsn {
 pub struct Location {
     /// The place of the entry's header.
     pub lsn: Lsn,
-    /// Length of the payload (the record batch) in bytes.
+    /// Length of the payload (the record batch) in bytes; 0 where compaction has left nothing.
     pub length: u32,
     /// Last offset of the batch, less its base offset.
     pub last_offset_delta: u32,

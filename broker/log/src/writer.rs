@@ -24,7 +24,9 @@ use crate::queue::{Op, PendingEntry, Work};
 use crate::ring::Ring;
 use crate::stats::Counters;
 use crate::types::{Location, Lsn, PartitionId, length_u32};
-use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, EntryKind, FILE_HEADER, payload_crc, stored_bytes};
+use crate::valuelog::entry::{
+    ENTRY_HEADER, EntryHeader, EntryKind, FILE_HEADER, payload_crc, stored_bytes,
+};
 use crate::valuelog::files::ValueLogFile;
 use crate::valuelog::preparer::Preparer;
 use crate::valuelog::sidecar::{EntryRecord, SidecarBuilder};
@@ -69,13 +71,25 @@ impl Writer {
         let preparer = Preparer::start(shared.files.clone())?;
         preparer.make(next_id, 0);
         let ring = Ring::new(shared.options.recent_bytes);
-        Ok(Self { shared, preparer, current: None, next_id, extents, ring, durable: Lsn::new(next_id, FILE_HEADER) })
+        Ok(Self {
+            shared,
+            preparer,
+            current: None,
+            next_id,
+            extents,
+            ring,
+            durable: Lsn::new(next_id, FILE_HEADER),
+        })
     }
 
     /// Works until the queue is closed and empty; returns where the log ends.
     pub fn run(mut self) -> Lsn {
         let mut group = Vec::new();
-        while self.shared.queue.take(self.shared.options.group_bytes, &mut group) {
+        while self
+            .shared
+            .queue
+            .take(self.shared.options.group_bytes, &mut group)
+        {
             // Neighbours in the file are of one partition, which makes cold reads sequential. The sort is
             // stable: a partition's own order stays.
             group.sort_by_key(|op| op.partition.id());
@@ -101,7 +115,12 @@ impl Writer {
             group.buffer.reserve_exact(bytes as usize);
             for op in &ops {
                 if let Work::Entry(entry) = &op.work {
-                    group.push(op.partition.id(), entry, current.place(&group.buffer), self.durable);
+                    group.push(
+                        op.partition.id(),
+                        entry,
+                        current.place(&group.buffer),
+                        self.durable,
+                    );
                 }
             }
             if let Err(error) = self.persist(&mut group) {
@@ -114,10 +133,19 @@ impl Writer {
 
     /// Refuses what cannot be written, and makes sure that the rest fits into the current file.
     fn admit(&mut self, ops: Vec<Op>) -> io::Result<Vec<Op>> {
-        let (mut ops, stale): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| op.generation == op.partition.generation());
-        stale.into_iter().for_each(|op| (op.done)(Err(AppendError::Superseded)));
+        let (mut ops, stale): (Vec<_>, Vec<_>) = ops
+            .into_iter()
+            .partition(|op| op.generation == op.partition.generation());
+        stale
+            .into_iter()
+            .for_each(|op| (op.done)(Err(AppendError::Superseded)));
         let bytes: u64 = ops.iter().map(|op| u64::from(op.stored_bytes())).sum();
-        if bytes == 0 || self.current.as_ref().is_some_and(|c| c.has_room(bytes, false)) {
+        if bytes == 0
+            || self
+                .current
+                .as_ref()
+                .is_some_and(|c| c.has_room(bytes, false))
+        {
             return Ok(ops);
         }
         match self.rotate(bytes) {
@@ -128,7 +156,10 @@ impl Writer {
                 let mut admitted = Vec::new();
                 for op in ops.drain(..) {
                     let needed = taken + u64::from(op.stored_bytes());
-                    let fits = self.current.as_ref().is_some_and(|c| c.has_room(needed, op.is_privileged()));
+                    let fits = self
+                        .current
+                        .as_ref()
+                        .is_some_and(|c| c.has_room(needed, op.is_privileged()));
                     if fits && op.generation == op.partition.generation() {
                         taken = needed;
                         admitted.push(op);
@@ -148,7 +179,8 @@ impl Writer {
         let snapshot = self.extents.encode();
         let head = u64::from(FILE_HEADER) + u64::from(stored_bytes(length_u32(snapshot.len())));
         let needed = head + bytes + u64::from(RESERVE_MOST);
-        let needed = u32::try_from(needed).map_err(|_| io::Error::other("a group larger than a file can be"))?;
+        let needed = u32::try_from(needed)
+            .map_err(|_| io::Error::other("a group larger than a file can be"))?;
         let mut made = self.preparer.take();
         if let Ok(file) = &made
             && file.capacity < needed
@@ -168,12 +200,19 @@ impl Writer {
         self.preparer.make(self.next_id, 0);
         self.seal()?;
         self.shared.files.insert(file.clone());
-        self.current = Some(Current { file, position: FILE_HEADER, sidecar: SidecarBuilder::default(), spoilt: false });
+        self.current = Some(Current {
+            file,
+            position: FILE_HEADER,
+            sidecar: SidecarBuilder::default(),
+            spoilt: false,
+        });
         self.write_snapshot(&snapshot)
     }
 
     fn write_snapshot(&mut self, snapshot: &[u8]) -> io::Result<()> {
-        let Some(current) = self.current.as_mut() else { return Ok(()) };
+        let Some(current) = self.current.as_mut() else {
+            return Ok(());
+        };
         let entry = PendingEntry {
             kind: EntryKind::Snapshot,
             base_offset: 0,
@@ -184,7 +223,12 @@ impl Writer {
             producer: None,
         };
         let mut group = Group::default();
-        group.push(NO_PARTITION, &entry, current.place(&group.buffer), self.durable);
+        group.push(
+            NO_PARTITION,
+            &entry,
+            current.place(&group.buffer),
+            self.durable,
+        );
         if let Err(error) = self.persist(&mut group) {
             if let Some(current) = self.current.as_mut() {
                 current.spoilt = true;
@@ -192,13 +236,19 @@ impl Writer {
             return Err(error);
         }
         let end = self.end();
-        self.shared.feed.push(group.records.into_iter().map(|r| (r, None)).collect(), end, self.durable);
+        self.shared.feed.push(
+            group.records.into_iter().map(|r| (r, None)).collect(),
+            end,
+            self.durable,
+        );
         Ok(())
     }
 
     /// Writes the group at the end of the file and, unless told otherwise, syncs.
     fn persist(&mut self, group: &mut Group) -> io::Result<()> {
-        let Some(current) = self.current.as_mut() else { return Ok(()) };
+        let Some(current) = self.current.as_mut() else {
+            return Ok(());
+        };
         current.file.write_at(&group.buffer, current.position)?;
         current.position += length_u32(group.buffer.len());
         for record in &group.records {
@@ -216,13 +266,21 @@ impl Writer {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let Some(current) = self.current.as_ref() else { return Ok(()) };
+        let Some(current) = self.current.as_ref() else {
+            return Ok(());
+        };
         let began = Instant::now();
         // A failed sync is never retried: the kernel may have dropped the pages. It ends the log.
-        current.file.sync().map_err(|e| io::Error::other(format!("fdatasync: {e}")))?;
+        current
+            .file
+            .sync()
+            .map_err(|e| io::Error::other(format!("fdatasync: {e}")))?;
         let counters = &self.shared.counters;
         Counters::add(&counters.syncs, 1);
-        Counters::add(&counters.sync_micros, u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        Counters::add(
+            &counters.sync_micros,
+            u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        );
         self.durable = Lsn::new(current.file.id, current.position);
         Ok(())
     }
@@ -240,7 +298,10 @@ impl Writer {
         let mut ops = VecDeque::from(ops);
         while let Some(partition) = ops.front().map(|op| op.partition.clone()) {
             let mut published = partition.publishing();
-            while ops.front().is_some_and(|op| Arc::ptr_eq(&op.partition, &partition)) {
+            while ops
+                .front()
+                .is_some_and(|op| Arc::ptr_eq(&op.partition, &partition))
+            {
                 let Some(op) = ops.pop_front() else { break };
                 if matches!(op.work, Work::Entry(_))
                     && let Some(record) = records.next()
@@ -260,15 +321,21 @@ impl Writer {
         completed.into_iter().for_each(Op::complete);
         if group_bytes > 0 {
             self.ring.push(group_bytes, end, partitions);
-            self.shared.counters.recent_bytes.store(self.ring.bytes() as u64, Relaxed);
+            self.shared
+                .counters
+                .recent_bytes
+                .store(self.ring.bytes() as u64, Relaxed);
         }
     }
 
     /// A write failed. A full disk refuses the group and leaves the file; all else ends the log.
     fn write_failed(&mut self, error: io::Error, ops: Vec<Op>) -> io::Result<()> {
-        let Some(current) = self.current.as_mut() else { return Err(error) };
+        let Some(current) = self.current.as_mut() else {
+            return Err(error);
+        };
         if !is_full(&error) {
-            ops.into_iter().for_each(|op| (op.done)(Err(AppendError::Closed)));
+            ops.into_iter()
+                .for_each(|op| (op.done)(Err(AppendError::Closed)));
             return Err(error);
         }
         tracing::warn!(file = current.file.id, %error, "disk full in the middle of a write; sealing the file");
@@ -290,13 +357,19 @@ impl Writer {
                 current.file.cut(current.position)?;
                 current.file.sync()?;
             }
-            self.preparer.seal(current.file, current.position, current.sidecar.finish(current.position));
+            self.preparer.seal(
+                current.file,
+                current.position,
+                current.sidecar.finish(current.position),
+            );
         }
         Ok(())
     }
 
     fn end(&self) -> Lsn {
-        self.current.as_ref().map_or(self.durable, |c| Lsn::new(c.file.id, c.position))
+        self.current
+            .as_ref()
+            .map_or(self.durable, |c| Lsn::new(c.file.id, c.position))
     }
 
     fn finish(mut self) -> Lsn {
@@ -323,8 +396,14 @@ impl Current {
     }
 
     fn has_room(&self, bytes: u64, privileged: bool) -> bool {
-        let reserve = if privileged { 0 } else { (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST) };
-        !self.spoilt && u64::from(self.position) + bytes + u64::from(reserve) <= u64::from(self.file.capacity)
+        let reserve = if privileged {
+            0
+        } else {
+            (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST)
+        };
+        !self.spoilt
+            && u64::from(self.position) + bytes + u64::from(reserve)
+                <= u64::from(self.file.capacity)
     }
 }
 
@@ -337,7 +416,8 @@ impl Group {
         self.buffer.extend_from_slice(&entry.payload);
         if entry.kind == EntryKind::Append {
             self.buffer[payload..payload + 8].copy_from_slice(&entry.base_offset.to_be_bytes());
-            self.buffer[payload + 12..payload + 16].copy_from_slice(&entry.leader_epoch.to_be_bytes());
+            self.buffer[payload + 12..payload + 16]
+                .copy_from_slice(&entry.leader_epoch.to_be_bytes());
         }
         let header = EntryHeader {
             length: length_u32(entry.payload.len()),
@@ -352,8 +432,12 @@ impl Group {
             durable,
         };
         self.buffer[start..payload].copy_from_slice(&header.encode());
-        self.buffer.resize(start + header.stored_bytes() as usize, 0);
-        self.records.push(EntryRecord { header, producer: entry.producer });
+        self.buffer
+            .resize(start + header.stored_bytes() as usize, 0);
+        self.records.push(EntryRecord {
+            header,
+            producer: entry.producer,
+        });
     }
 }
 
@@ -377,5 +461,8 @@ fn location(header: &EntryHeader) -> Location {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

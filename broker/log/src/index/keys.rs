@@ -53,7 +53,10 @@ pub(crate) fn producer(partition: PartitionId, producer: i64) -> [u8; 17] {
 
 /// Where a partition's producers start and end.
 pub(crate) fn producers(partition: PartitionId) -> ([u8; 17], [u8; 17]) {
-    (pair(PRODUCER, partition, 0), pair(PRODUCER, partition, u64::MAX))
+    (
+        pair(PRODUCER, partition, 0),
+        pair(PRODUCER, partition, u64::MAX),
+    )
 }
 
 /// Timestamps before 1970 sort before later ones: the sign bit is turned round.

@@ -94,8 +94,10 @@ impl Index {
     /// Opens or makes the index in `directory`. fjall has been seen to panic on damaged files, so that
     /// counts as an error like any other.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
-        catch_unwind(AssertUnwindSafe(|| Self::open_inner(directory, cache_bytes)))
-            .unwrap_or_else(|_| Err(IndexError("fjall panicked while it opened".into())))
+        catch_unwind(AssertUnwindSafe(|| {
+            Self::open_inner(directory, cache_bytes)
+        }))
+        .unwrap_or_else(|_| Err(IndexError("fjall panicked while it opened".into())))
     }
 
     fn open_inner(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
@@ -114,7 +116,11 @@ impl Index {
                 .data_block_size_policy(BlockSizePolicy::all(4096))
                 .data_block_compression_policy(CompressionPolicy::disabled())
         })?;
-        Ok(Self { database, keyspace, since_rotation: AtomicU64::new(0) })
+        Ok(Self {
+            database,
+            keyspace,
+            since_rotation: AtomicU64::new(0),
+        })
     }
 
     /// Writes `changes` as one; they survive the end of the process, and loss of power once
@@ -156,7 +162,8 @@ impl Index {
 
     /// A damaged table can make fjall panic; that is an error like any other.
     fn guarded<T>(read: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(IndexError("fjall panicked while it read".into())))
+        catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err(IndexError("fjall panicked while it read".into())))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
@@ -182,10 +189,16 @@ impl Index {
     }
 
     /// The batch with the greatest base offset that is not above `offset`.
-    pub fn floor(&self, partition: PartitionId, offset: u64) -> Result<Option<(u64, Location)>, IndexError> {
+    pub fn floor(
+        &self,
+        partition: PartitionId,
+        offset: u64,
+    ) -> Result<Option<(u64, Location)>, IndexError> {
         let (from, to) = (keys::batch(partition, 0), keys::batch(partition, offset));
         Self::guarded(|| {
-            let Some(guard) = self.keyspace.range(from..=to).next_back() else { return Ok(None) };
+            let Some(guard) = self.keyspace.range(from..=to).next_back() else {
+                return Ok(None);
+            };
             let (key, value) = guard.into_inner()?;
             parse_batch(&key, &value).map(Some)
         })
@@ -199,53 +212,87 @@ impl Index {
         visit: &mut dyn FnMut(u64, Location) -> bool,
     ) -> Result<(), IndexError> {
         let mut bad = None;
-        self.scan(&keys::batch(partition, from), &keys::batches_end(partition), &mut |key, value| {
-            match parse_batch(key, value) {
+        self.scan(
+            &keys::batch(partition, from),
+            &keys::batches_end(partition),
+            &mut |key, value| match parse_batch(key, value) {
                 Ok((base, location)) => visit(base, location),
                 Err(error) => {
                     bad = Some(error);
                     false
                 }
-            }
-        })?;
+            },
+        )?;
         bad.map_or(Ok(()), Err)
     }
 
     /// The offset from which a search for `timestamp` may begin: every earlier batch is older.
-    pub fn time_floor(&self, partition: PartitionId, timestamp: i64) -> Result<Option<u64>, IndexError> {
-        let (from, to) = (keys::times_start(partition), keys::time(partition, timestamp));
+    pub fn time_floor(
+        &self,
+        partition: PartitionId,
+        timestamp: i64,
+    ) -> Result<Option<u64>, IndexError> {
+        let (from, to) = (
+            keys::times_start(partition),
+            keys::time(partition, timestamp),
+        );
         Self::guarded(|| {
-            let Some(guard) = self.keyspace.range(from..to).next_back() else { return Ok(None) };
+            let Some(guard) = self.keyspace.range(from..to).next_back() else {
+                return Ok(None);
+            };
             let (_, value) = guard.into_inner()?;
-            keys::parse_u64(&value).map(Some).ok_or_else(|| IndexError("malformed time row".into()))
+            keys::parse_u64(&value)
+                .map(Some)
+                .ok_or_else(|| IndexError("malformed time row".into()))
         })
     }
 
     pub fn applied(&self) -> Result<Option<Applied>, IndexError> {
-        let Some(value) = self.get(&keys::APPLIED)? else { return Ok(None) };
-        Applied::decode(&value).map(Some).ok_or_else(|| IndexError("malformed applied row".into()))
+        let Some(value) = self.get(&keys::APPLIED)? else {
+            return Ok(None);
+        };
+        Applied::decode(&value)
+            .map(Some)
+            .ok_or_else(|| IndexError("malformed applied row".into()))
     }
 
-    pub fn producer(&self, partition: PartitionId, producer: i64) -> Result<Option<Vec<u8>>, IndexError> {
+    pub fn producer(
+        &self,
+        partition: PartitionId,
+        producer: i64,
+    ) -> Result<Option<Vec<u8>>, IndexError> {
         self.get(&keys::producer(partition, producer))
     }
 
     /// Visits the stored state of all producers.
-    pub fn producers(&self, visit: &mut dyn FnMut(PartitionId, i64, &[u8])) -> Result<(), IndexError> {
-        self.scan(&[keys::PRODUCER], &[keys::PRODUCER + 1], &mut |key, value| {
-            let ids = (key.get(1..9).and_then(keys::parse_u64), key.get(9..).and_then(keys::parse_u64));
-            if let (Some(partition), Some(producer)) = ids {
-                visit(PartitionId(partition), producer.cast_signed(), value);
-            }
-            true
-        })
+    pub fn producers(
+        &self,
+        visit: &mut dyn FnMut(PartitionId, i64, &[u8]),
+    ) -> Result<(), IndexError> {
+        self.scan(
+            &[keys::PRODUCER],
+            &[keys::PRODUCER + 1],
+            &mut |key, value| {
+                let ids = (
+                    key.get(1..9).and_then(keys::parse_u64),
+                    key.get(9..).and_then(keys::parse_u64),
+                );
+                if let (Some(partition), Some(producer)) = ids {
+                    visit(PartitionId(partition), producer.cast_signed(), value);
+                }
+                true
+            },
+        )
     }
 
     /// All partitions' rows.
     pub fn partitions(&self) -> Result<Vec<(PartitionId, PartitionRow)>, IndexError> {
         let mut rows = Vec::new();
         self.collect(keys::PARTITION, &mut rows, |key, value| {
-            Some((PartitionId(keys::parse_u64(key.get(1..)?)?), PartitionRow::decode(value)?))
+            Some((
+                PartitionId(keys::parse_u64(key.get(1..)?)?),
+                PartitionRow::decode(value)?,
+            ))
         })?;
         Ok(rows)
     }
@@ -267,17 +314,25 @@ impl Index {
         parse: impl Fn(&[u8], &[u8]) -> Option<T>,
     ) -> Result<(), IndexError> {
         let mut sound = true;
-        self.scan(&[kind], &[kind + 1], &mut |key, value| match parse(key, value) {
-            Some(row) => {
-                rows.push(row);
-                true
-            }
-            None => {
-                sound = false;
-                false
-            }
-        })?;
-        if sound { Ok(()) } else { Err(IndexError(format!("malformed row of kind {kind}"))) }
+        self.scan(
+            &[kind],
+            &[kind + 1],
+            &mut |key, value| match parse(key, value) {
+                Some(row) => {
+                    rows.push(row);
+                    true
+                }
+                None => {
+                    sound = false;
+                    false
+                }
+            },
+        )?;
+        if sound {
+            Ok(())
+        } else {
+            Err(IndexError(format!("malformed row of kind {kind}")))
+        }
     }
 }
 

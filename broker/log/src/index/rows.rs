@@ -84,7 +84,8 @@ impl PartitionRow {
             self.max_timestamp = timestamp;
             self.max_timestamp_offset = base_offset;
         }
-        let due = self.unsampled_bytes >= SAMPLE_EVERY && self.max_timestamp > self.sampled_timestamp;
+        let due =
+            self.unsampled_bytes >= SAMPLE_EVERY && self.max_timestamp > self.sampled_timestamp;
         if due {
             self.sampled_timestamp = self.max_timestamp;
             self.unsampled_bytes = 0;
@@ -122,7 +123,11 @@ impl PartitionRow {
             sampled_timestamp: take_u64(bytes)?.cast_signed(),
             unsampled_bytes: take_u64(bytes)?,
             deleted: take_u32(bytes)? != 0,
-            extent: Extent { log_start, log_end, ..Extent::default() },
+            extent: Extent {
+                log_start,
+                log_end,
+                ..Extent::default()
+            },
         };
         row.extent.epochs = decode_epochs(bytes)?;
         (bytes.is_empty() && log_start <= log_end).then_some(row)

@@ -44,8 +44,19 @@ pub(crate) struct Feed {
 impl Feed {
     /// A feed for an index that holds everything before `applied`.
     pub fn new(applied: Lsn, durable: Lsn) -> Self {
-        let waiting = Fed { end: applied, durable, ..Fed::default() };
-        Self { state: Mutex::new(State { waiting, applied, ..State::default() }), changed: Condvar::new() }
+        let waiting = Fed {
+            end: applied,
+            durable,
+            ..Fed::default()
+        };
+        Self {
+            state: Mutex::new(State {
+                waiting,
+                applied,
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -53,9 +64,15 @@ impl Feed {
     }
 
     /// Hands over a group. Bounded by the appends that [`Feed::backlog`] lets in.
-    pub fn push(&self, entries: Vec<(EntryRecord, Option<Arc<Partition>>)>, end: Lsn, durable: Lsn) {
+    pub fn push(
+        &self,
+        entries: Vec<(EntryRecord, Option<Arc<Partition>>)>,
+        end: Lsn,
+        durable: Lsn,
+    ) {
         let mut state = self.lock();
-        let wake = state.waiting.entries.is_empty() || state.waiting.entries.len() + entries.len() >= AT_ONCE;
+        let wake = state.waiting.entries.is_empty()
+            || state.waiting.entries.len() + entries.len() >= AT_ONCE;
         state.waiting.entries.extend(entries);
         state.waiting.end = end;
         state.waiting.durable = durable;
@@ -82,7 +99,9 @@ impl Feed {
         let mut deadline = None;
         loop {
             let count = state.waiting.entries.len();
-            let idle = count == 0 && state.waiting.forgotten.is_empty() && state.waiting.end == state.applied;
+            let idle = count == 0
+                && state.waiting.forgotten.is_empty()
+                && state.waiting.end == state.applied;
             if state.closed && idle {
                 return None;
             }
@@ -91,16 +110,35 @@ impl Feed {
             }
             if idle {
                 deadline = None;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let until = *deadline.get_or_insert_with(|| Instant::now() + GATHER);
-            let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) else { break };
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let Some(left) = until
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
+            else {
+                break;
+            };
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         state.hurry = false;
         let (end, durable) = (state.waiting.end, state.waiting.durable);
-        Some(std::mem::replace(&mut state.waiting, Fed { end, durable, ..Fed::default() }))
+        Some(std::mem::replace(
+            &mut state.waiting,
+            Fed {
+                end,
+                durable,
+                ..Fed::default()
+            },
+        ))
     }
 
     /// Waits a moment while the index is broken. False when the feed is closed.
@@ -108,9 +146,15 @@ impl Feed {
         let deadline = Instant::now() + time;
         let mut state = self.lock();
         while !state.closed
-            && let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|d| !d.is_zero())
+            && let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
         {
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         !state.closed
     }
@@ -126,12 +170,19 @@ impl Feed {
         let mut state = self.lock();
         let target = state.waiting.end;
         while state.applied < target {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|_| !state.closed) else {
+            let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|_| !state.closed)
+            else {
                 return false;
             };
             state.hurry = true;
             self.changed.notify_all();
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }
@@ -163,12 +214,19 @@ impl Feed {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
         while state.rebuilds <= seen {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|_| !state.closed) else {
+            let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|_| !state.closed)
+            else {
                 return false;
             };
             state.rebuild.get_or_insert_with(|| reason.to_owned());
             self.changed.notify_all();
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }

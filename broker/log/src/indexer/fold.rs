@@ -39,7 +39,14 @@ impl Indexing {
         let files = index.files()?.into_iter().collect();
         // Whether anything is left to trim is not written down: one look at each partition tells.
         let trims = rows.keys().copied().collect();
-        Ok(Self { rows, files, applied, committed: applied.applied, trims, ..Self::default() })
+        Ok(Self {
+            rows,
+            files,
+            applied,
+            committed: applied.applied,
+            trims,
+            ..Self::default()
+        })
     }
 
     pub fn applied(&self) -> Lsn {
@@ -55,16 +62,27 @@ impl Indexing {
     }
 
     pub fn extents(&self) -> Extents {
-        Extents { partitions: self.rows().map(|(id, row)| (*id, row.extent.clone())).collect() }
+        Extents {
+            partitions: self
+                .rows()
+                .map(|(id, row)| (*id, row.extent.clone()))
+                .collect(),
+        }
     }
 
     pub fn live_bytes(&self) -> HashMap<u32, u64> {
-        self.files.iter().map(|(id, row)| (*id, row.live_bytes)).collect()
+        self.files
+            .iter()
+            .map(|(id, row)| (*id, row.live_bytes))
+            .collect()
     }
 
     /// Everything before `applied` has been taken in.
     pub fn advance(&mut self, applied: Lsn, durable: Lsn) {
-        self.applied = Applied { applied: self.applied.applied.max(applied), durable: self.applied.durable.max(durable) };
+        self.applied = Applied {
+            applied: self.applied.applied.max(applied),
+            durable: self.applied.durable.max(durable),
+        };
     }
 
     /// Bytes of changes that wait for a commit, about.
@@ -92,7 +110,10 @@ impl Indexing {
             }
             EntryKind::Epoch | EntryKind::Create | EntryKind::Snapshot => {}
         }
-        let row = self.rows.entry(id).or_insert_with(|| PartitionRow::new(Extent::starting_at(header.base_offset)));
+        let row = self
+            .rows
+            .entry(id)
+            .or_insert_with(|| PartitionRow::new(Extent::starting_at(header.base_offset)));
         row.extent.apply(header);
         row.deleted = header.kind == EntryKind::Delete;
         self.touched.insert(id);
@@ -102,7 +123,12 @@ impl Indexing {
     /// Takes a snapshot in, when the whole log is replayed: files before it may be gone, and with them
     /// what they said of deletions and truncations.
     pub fn apply_snapshot(&mut self, index: &Index, extents: &Extents) -> Result<(), IndexError> {
-        let gone: Vec<_> = self.rows.keys().filter(|id| !extents.partitions.contains_key(id)).copied().collect();
+        let gone: Vec<_> = self
+            .rows
+            .keys()
+            .filter(|id| !extents.partitions.contains_key(id))
+            .copied()
+            .collect();
         for id in gone {
             if let Some(row) = self.rows.get_mut(&id) {
                 row.deleted = true;
@@ -111,10 +137,17 @@ impl Indexing {
             }
         }
         for (id, extent) in &extents.partitions {
-            if self.rows.get(id).is_some_and(|row| row.extent.log_end > extent.log_end) {
+            if self
+                .rows
+                .get(id)
+                .is_some_and(|row| row.extent.log_end > extent.log_end)
+            {
                 self.truncate(index, *id, extent.log_end)?;
             }
-            let row = self.rows.entry(*id).or_insert_with(|| PartitionRow::new(extent.clone()));
+            let row = self
+                .rows
+                .entry(*id)
+                .or_insert_with(|| PartitionRow::new(extent.clone()));
             row.extent = extent.clone();
             row.deleted = false;
             self.trims.insert(*id);
@@ -126,13 +159,21 @@ impl Indexing {
     fn append(&mut self, index: &Index, record: &EntryRecord) -> Result<(), IndexError> {
         let header = &record.header;
         let (id, base) = (header.partition, header.base_offset);
-        if self.rows.get(&id).is_some_and(|row| base < row.extent.log_end) {
+        if self
+            .rows
+            .get(&id)
+            .is_some_and(|row| base < row.extent.log_end)
+        {
             // The truncation that must have been before this append was in a file that is gone.
             self.truncate(index, id, base)?;
         }
-        let row = self.rows.entry(id).or_insert_with(|| PartitionRow::new(Extent::starting_at(base)));
+        let row = self
+            .rows
+            .entry(id)
+            .or_insert_with(|| PartitionRow::new(Extent::starting_at(base)));
         if row.note_timestamp(base, header.max_timestamp, header.length) {
-            self.changes.put(keys::time(id, row.sampled_timestamp), base.to_be_bytes());
+            self.changes
+                .put(keys::time(id, row.sampled_timestamp), base.to_be_bytes());
         }
         row.size_bytes += u64::from(header.length);
         self.put_batch(header);
@@ -157,7 +198,8 @@ impl Indexing {
             leader_epoch: header.leader_epoch,
             max_timestamp: header.max_timestamp,
         };
-        self.batches.insert((header.partition, header.base_offset), Some(location));
+        self.batches
+            .insert((header.partition, header.base_offset), Some(location));
         self.file(header.lsn.file()).live_bytes += u64::from(header.stored_bytes());
     }
 
@@ -166,54 +208,87 @@ impl Indexing {
         self.files.entry(id).or_default()
     }
 
-    /// A batch got another form or another place. It counts only if it still is the batch that was meant:
-    /// a truncation may have come between, and then the offset belongs to another leader epoch.
+    /// Batches got another form, or a batch another place. It counts only if they still are the batches that
+    /// were meant: a truncation may have come between, and then the offsets belong to a later leader epoch.
+    ///
+    /// Without payload the row stays as a marker: "nothing is left of these offsets". So the rows of a
+    /// partition always cover its log without a gap, and no older copy can come back when the index is
+    /// rebuilt.
     fn rewrite(&mut self, index: &Index, header: &EntryHeader) -> Result<(), IndexError> {
         let (id, base) = (header.partition, header.base_offset);
         let last = base + u64::from(header.last_offset_delta);
-        let known = self.rows.get(&id).is_some_and(|row| last < row.extent.log_end);
-        if !known {
+        if self
+            .rows
+            .get(&id)
+            .is_none_or(|row| last >= row.extent.log_end)
+        {
             return Ok(());
         }
-        let before = self.floor(index, id, last)?.filter(|(b, at)| b + u64::from(at.last_offset_delta) >= base);
-        match before {
-            Some((found, location)) if found == base && location.leader_epoch == header.leader_epoch => {
-                self.drop_batch(id, base, &location);
+        let mut covered = Vec::new();
+        let mut upper = last;
+        while let Some((found, location)) = self.floor(index, id, upper)? {
+            let found_last = found + u64::from(location.last_offset_delta);
+            if found_last < base {
+                break;
             }
-            Some(_) => return Ok(()),
-            None => {}
+            if found < base || found_last > last || location.leader_epoch > header.leader_epoch {
+                return Ok(());
+            }
+            covered.push((found, location));
+            match found.checked_sub(1) {
+                Some(lower) => upper = lower,
+                None => break,
+            }
         }
-        let row = self.rows.entry(id).or_insert_with(|| PartitionRow::new(Extent::default()));
-        if header.kind == EntryKind::Replace {
-            row.cleaned_end = row.cleaned_end.max(last + 1);
+        for (found, location) in &covered {
+            self.drop_batch(id, *found, location);
         }
-        if header.length > 0 {
+        if let Some(row) = self.rows.get_mut(&id) {
             row.size_bytes += u64::from(header.length);
-            self.put_batch(header);
+            if header.kind == EntryKind::Replace {
+                row.cleaned_end = row.cleaned_end.max(last + 1);
+            }
         }
+        self.put_batch(header);
         Ok(())
     }
 
     /// The batch with the greatest base offset up to `offset`, committed or not.
-    fn floor(&self, index: &Index, id: PartitionId, offset: u64) -> Result<Option<(u64, Location)>, IndexError> {
-        let pending = self.batches.range((id, 0)..=(id, offset)).rev().find_map(|((_, base), l)| l.map(|l| (*base, l)));
+    fn floor(
+        &self,
+        index: &Index,
+        id: PartitionId,
+        offset: u64,
+    ) -> Result<Option<(u64, Location)>, IndexError> {
+        let pending = self
+            .batches
+            .range((id, 0)..=(id, offset))
+            .rev()
+            .find_map(|((_, base), l)| l.map(|l| (*base, l)));
         let mut below = offset;
         let committed = loop {
             match index.floor(id, below)? {
-                Some((base, _)) if self.batches.contains_key(&(id, base)) => match base.checked_sub(1) {
-                    Some(lower) => below = lower,
-                    None => break None,
-                },
+                Some((base, _)) if self.batches.contains_key(&(id, base)) => {
+                    match base.checked_sub(1) {
+                        Some(lower) => below = lower,
+                        None => break None,
+                    }
+                }
                 found => break found,
             }
         };
-        Ok(pending.into_iter().chain(committed).max_by_key(|(base, _)| *base))
+        Ok(pending
+            .into_iter()
+            .chain(committed)
+            .max_by_key(|(base, _)| *base))
     }
 
     fn drop_batch(&mut self, id: PartitionId, base: u64, location: &Location) {
         self.batches.insert((id, base), None);
         let file = self.file(location.lsn.file());
-        file.live_bytes = file.live_bytes.saturating_sub(u64::from(stored_bytes(location.length)));
+        file.live_bytes = file
+            .live_bytes
+            .saturating_sub(u64::from(stored_bytes(location.length)));
         if let Some(row) = self.rows.get_mut(&id) {
             row.size_bytes = row.size_bytes.saturating_sub(u64::from(location.length));
         }
@@ -230,19 +305,28 @@ impl Indexing {
             self.drop_batch(id, base, &location);
         }
         let mut times = Vec::new();
-        index.scan(&keys::times_start(id), &keys::times_end(id), &mut |key, value| {
-            if keys::parse_u64(value).is_none_or(|offset| offset >= log_end) {
-                times.push(key.to_vec());
-            }
-            true
-        })?;
+        index.scan(
+            &keys::times_start(id),
+            &keys::times_end(id),
+            &mut |key, value| {
+                if keys::parse_u64(value).is_none_or(|offset| offset >= log_end) {
+                    times.push(key.to_vec());
+                }
+                true
+            },
+        )?;
         times.into_iter().for_each(|key| self.changes.remove(key));
         self.truncate_producers(index, id, log_end)?;
         self.touched.insert(id);
         self.commit(index)
     }
 
-    fn truncate_producers(&mut self, index: &Index, id: PartitionId, log_end: u64) -> Result<(), IndexError> {
+    fn truncate_producers(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        log_end: u64,
+    ) -> Result<(), IndexError> {
         for (producer, bytes) in producer_rows(index, id)? {
             let mut table = ProducerTable::default();
             table.decode_into(producer, &bytes);
@@ -272,8 +356,12 @@ impl Indexing {
     /// Removes some of the rows of one partition that nothing reaches any more; says of which, and how
     /// many bytes of batches.
     pub fn trim(&mut self, index: &Index) -> Result<Option<(PartitionId, u64)>, IndexError> {
-        let Some(id) = self.trims.first().copied() else { return Ok(None) };
-        let Some((log_start, deleted)) = self.rows.get(&id).map(|r| (r.extent.log_start, r.deleted)) else {
+        let Some(id) = self.trims.first().copied() else {
+            return Ok(None);
+        };
+        let Some((log_start, deleted)) =
+            self.rows.get(&id).map(|r| (r.extent.log_start, r.deleted))
+        else {
             self.trims.remove(&id);
             return Ok(None);
         };
@@ -285,14 +373,19 @@ impl Indexing {
             }
             !reachable && dead.len() < TRIM_AT_ONCE
         })?;
-        let removed = dead.iter().map(|(_, location)| u64::from(location.length)).sum();
+        let removed = dead
+            .iter()
+            .map(|(_, location)| u64::from(location.length))
+            .sum();
         for (base, location) in &dead {
             self.drop_batch(id, *base, location);
         }
         if dead.len() < TRIM_AT_ONCE {
             self.trim_times(index, id, log_start, deleted)?;
             if deleted {
-                producer_rows(index, id)?.iter().for_each(|(p, _)| self.changes.remove(keys::producer(id, *p)));
+                producer_rows(index, id)?
+                    .iter()
+                    .for_each(|(p, _)| self.changes.remove(keys::producer(id, *p)));
                 self.changes.remove(keys::partition(id));
                 self.rows.remove(&id);
                 self.touched.remove(&id);
@@ -306,22 +399,37 @@ impl Indexing {
     }
 
     /// The newest row before the log's start stays: a search for a time begins there.
-    fn trim_times(&mut self, index: &Index, id: PartitionId, log_start: u64, all: bool) -> Result<(), IndexError> {
+    fn trim_times(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        log_start: u64,
+        all: bool,
+    ) -> Result<(), IndexError> {
         let mut old = Vec::new();
-        index.scan(&keys::times_start(id), &keys::times_end(id), &mut |key, value| {
-            let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
-            if dead {
-                old.push(key.to_vec());
-            }
-            dead && old.len() < TRIM_AT_ONCE
-        })?;
+        index.scan(
+            &keys::times_start(id),
+            &keys::times_end(id),
+            &mut |key, value| {
+                let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
+                if dead {
+                    old.push(key.to_vec());
+                }
+                dead && old.len() < TRIM_AT_ONCE
+            },
+        )?;
         old.into_iter().for_each(|key| self.changes.remove(key));
         Ok(())
     }
 
     /// Forgets files that are gone.
     pub fn forget_files(&mut self, exists: impl Fn(u32) -> bool) {
-        let gone: Vec<u32> = self.files.keys().copied().filter(|id| !exists(*id)).collect();
+        let gone: Vec<u32> = self
+            .files
+            .keys()
+            .copied()
+            .filter(|id| !exists(*id))
+            .collect();
         for id in gone {
             self.files.remove(&id);
             self.changes.remove(keys::file(id));
@@ -366,7 +474,10 @@ impl Indexing {
 }
 
 /// The stored state of all producers of a partition.
-pub(crate) fn producer_rows(index: &Index, id: PartitionId) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
+pub(crate) fn producer_rows(
+    index: &Index,
+    id: PartitionId,
+) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
     let mut rows = Vec::new();
     let (from, to) = keys::producers(id);
     index.scan(&from, &to, &mut |key, value| {

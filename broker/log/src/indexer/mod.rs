@@ -35,7 +35,12 @@ pub(crate) struct Indexer {
 impl Indexer {
     pub fn new(shared: Arc<Shared>, indexing: Indexing) -> Self {
         let directory = shared.index_directory();
-        Self { shared, indexing, directory, stuck: None }
+        Self {
+            shared,
+            indexing,
+            directory,
+            stuck: None,
+        }
     }
 
     /// Works until the feed is closed and empty; leaves the index persisted.
@@ -53,7 +58,9 @@ impl Indexer {
                 }
                 continue;
             }
-            let Some(fed) = self.shared.feed.take(self.indexing.has_trims()) else { break };
+            let Some(fed) = self.shared.feed.take(self.indexing.has_trims()) else {
+                break;
+            };
             self.apply(&fed);
             self.trim();
             self.shared.feed.note_applied(self.indexing.applied());
@@ -76,7 +83,9 @@ impl Indexer {
         });
         self.indexing.advance(fed.end, fed.durable);
         if let Err(error) = result {
-            self.shared.feed.request_rebuild(&format!("applying entries: {error}"));
+            self.shared
+                .feed
+                .request_rebuild(&format!("applying entries: {error}"));
             return;
         }
         self.commit();
@@ -99,7 +108,10 @@ impl Indexer {
         if self.stuck.is_some() || !self.indexing.has_trims() {
             return;
         }
-        match self.shared.with_open_index(|index| self.indexing.trim(index)) {
+        match self
+            .shared
+            .with_open_index(|index| self.indexing.trim(index))
+        {
             Ok(Some((partition, removed))) => {
                 if let Some(partition) = self.shared.partition(partition) {
                     partition.note_removed(removed);
@@ -107,7 +119,10 @@ impl Indexer {
                 self.commit();
             }
             Ok(None) => {}
-            Err(error) => self.shared.feed.request_rebuild(&format!("trimming: {error}")),
+            Err(error) => self
+                .shared
+                .feed
+                .request_rebuild(&format!("trimming: {error}")),
         }
     }
 
@@ -124,14 +139,20 @@ impl Indexer {
 
     /// Opens fjall again after a failed commit, and commits again what did not get in.
     fn reopen(&mut self) {
-        let Some((changes, before)) = self.stuck.take() else { return };
+        let Some((changes, before)) = self.stuck.take() else {
+            return;
+        };
         let expected = self.indexing.applied();
         let result = self.shared.replace_index(|| {
             let index = Index::open(&self.directory, self.shared.options.index_cache_bytes)?;
             match index.applied()?.unwrap_or_default().applied {
                 found if found == expected => {}
                 found if found == before => index.commit(changes.clone())?,
-                found => return Err(IndexError::new(format!("index is at {found}, expected {before} or {expected}"))),
+                found => {
+                    return Err(IndexError::new(format!(
+                        "index is at {found}, expected {before} or {expected}"
+                    )));
+                }
             }
             Ok(index)
         });
@@ -140,7 +161,9 @@ impl Indexer {
             Err(error) => {
                 tracing::warn!(%error, "the index could not be opened again yet");
                 self.stuck = Some((changes, before));
-                self.shared.feed.request_rebuild(&format!("opening again: {error}"));
+                self.shared
+                    .feed
+                    .request_rebuild(&format!("opening again: {error}"));
             }
         }
     }
@@ -151,8 +174,14 @@ impl Indexer {
         let (applied, durable) = (self.indexing.applied(), self.indexing.durable());
         let mut rebuilt = None;
         let result = self.shared.replace_index(|| {
-            let index = recovery::wipe_index(&self.directory, self.shared.options.index_cache_bytes)?;
-            rebuilt = Some(recovery::replay_all(&self.shared.files, &index, applied, durable)?);
+            let index =
+                recovery::wipe_index(&self.directory, self.shared.options.index_cache_bytes)?;
+            rebuilt = Some(recovery::replay_all(
+                &self.shared.files,
+                &index,
+                applied,
+                durable,
+            )?);
             Ok(index)
         });
         match (result, rebuilt) {
@@ -168,7 +197,8 @@ impl Indexer {
                 if let Err(error) = result {
                     tracing::error!(%error, "the index could not be rebuilt; reads of older data fail until it can");
                 }
-                self.stuck.get_or_insert_with(|| (Changes::default(), applied));
+                self.stuck
+                    .get_or_insert_with(|| (Changes::default(), applied));
             }
         }
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+use fjord_wire::records::BatchHeader;
 
 pub use crate::partition::read::ReadBatches;
 pub use crate::partition::times::Found;
@@ -36,9 +37,6 @@ use crate::valuelog::scan::producer_stamp;
 
 /// Called once, on the writer's thread, when a change is durable or has been refused. It must be quick.
 pub type Completion = Box<dyn FnOnce(Result<AppendOutcome, AppendError>) + Send>;
-
-/// Length of a record batch's header (Kafka record batch v2) in bytes.
-const BATCH_HEADER: usize = 61;
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,8 +90,10 @@ struct State {
     /// Greatest timestamp of a durable batch, with the batch's base offset.
     max_timestamp: i64,
     max_timestamp_offset: u64,
-    /// Below this offset there may be gaps left by compaction.
+    /// Up to this offset compaction has looked at everything.
     cleaned_end: u64,
+    /// When the next tombstone may go, in milliseconds, as far as is known.
+    next_delete_horizon: Option<i64>,
     policies: Policies,
 }
 
@@ -115,6 +115,7 @@ impl Partition {
             max_timestamp: row.max_timestamp,
             max_timestamp_offset: row.max_timestamp_offset,
             cleaned_end: row.cleaned_end,
+            next_delete_horizon: None,
             policies: Policies::default(),
         };
         Self {
@@ -193,12 +194,22 @@ impl Partition {
     /// Forgets producers whose newest record is older than `before` (milliseconds), as
     /// `producer.id.expiration.ms` has it.
     pub fn expire_producers(&self, before: i64) {
-        self.lock().producers.expire(before);
+        let expired = self.lock().producers.expire(before);
+        if let (false, Some(shared)) = (expired.is_empty(), self.shared.upgrade()) {
+            shared.feed.forget_producers(self.id, expired);
+        }
     }
 
     /// Says how the partition is cleaned up from now on: by retention, by compaction, by both, or not.
-    pub fn set_policies(&self, retention: Option<RetentionPolicy>, compaction: Option<CompactionPolicy>) {
-        self.lock().policies = Policies { retention, compaction };
+    pub fn set_policies(
+        &self,
+        retention: Option<RetentionPolicy>,
+        compaction: Option<CompactionPolicy>,
+    ) {
+        self.lock().policies = Policies {
+            retention,
+            compaction,
+        };
     }
 
     pub(crate) fn policies(&self) -> Policies {
@@ -214,14 +225,23 @@ impl Partition {
     /// # Errors
     ///
     /// If the append is refused, `done` is not called.
-    pub fn append(&self, batch: Bytes, leader_epoch: i32, done: Completion) -> Result<AppendOutcome, AppendError>
+    pub fn append(
+        &self,
+        batch: Bytes,
+        leader_epoch: i32,
+        done: Completion,
+    ) -> Result<AppendOutcome, AppendError>
     where
         Self: Sized,
     {
         let shared = self.shared()?;
         shared.check_append(batch.len())?;
         let this = shared.partition(self.id).ok_or(AppendError::Deleted)?;
-        let (last_offset_delta, max_timestamp) = batch_extent(&batch).ok_or(AppendError::TooLarge(batch.len()))?;
+        let header =
+            BatchHeader::parse(&batch).map_err(|e| AppendError::Malformed(e.to_string()))?;
+        let last_offset_delta = u32::try_from(header.last_offset_delta)
+            .map_err(|_| AppendError::Malformed("negative last offset delta".into()))?;
+        let max_timestamp = header.max_timestamp;
         let producer = producer_stamp(&batch);
         let mut state = self.lock();
         if self.deleted.load(SeqCst) {
@@ -266,13 +286,24 @@ impl Partition {
             payload: batch,
             producer,
         };
-        let outcome = AppendOutcome { base_offset, last_offset, duplicate: false };
+        let outcome = AppendOutcome {
+            base_offset,
+            last_offset,
+            duplicate: false,
+        };
         self.enqueue(&shared, this, Work::Entry(entry), outcome, done)?;
         state.extent.epochs.begin(leader_epoch, base_offset);
         state.extent.log_end = last_offset + 1;
         if let Some(stamp) = &producer {
-            state.producers.record(stamp, base_offset, last_offset_delta, max_timestamp);
-            state.producers.evict_beyond(shared.options.producers_per_partition);
+            state
+                .producers
+                .record(stamp, base_offset, last_offset_delta, max_timestamp);
+            if let Some(evicted) = state
+                .producers
+                .evict_beyond(shared.options.producers_per_partition)
+            {
+                shared.feed.forget_producers(self.id, vec![evicted]);
+            }
         }
         Ok(outcome)
     }
@@ -359,7 +390,14 @@ impl Partition {
             payload: Bytes::new(),
             producer: None,
         };
-        self.enqueue(shared, this, Work::Entry(entry), AppendOutcome::default(), done).map(|_| ())
+        self.enqueue(
+            shared,
+            this,
+            Work::Entry(entry),
+            AppendOutcome::default(),
+            done,
+        )
+        .map(|_| ())
     }
 
     fn enqueue(
@@ -371,25 +409,38 @@ impl Partition {
         done: Completion,
     ) -> Result<AppendOutcome, AppendError> {
         let generation = self.generation.load(SeqCst);
-        let op = Op { partition: this, generation, work, outcome, done };
+        let op = Op {
+            partition: this,
+            generation,
+            work,
+            outcome,
+            done,
+        };
         shared.queue.push(op).map_err(|_| AppendError::Closed)?;
         Ok(outcome)
     }
 
     /// Enqueues another form of a stored batch (compaction), or the same one at a new place. Checks under
     /// the partition's lock that the batch is still part of the log.
-    pub(crate) fn enqueue_rewrite(&self, entry: PendingEntry, done: Completion) -> Result<(), AppendError> {
+    pub(crate) fn enqueue_rewrite(
+        &self,
+        entry: PendingEntry,
+        done: Completion,
+    ) -> Result<(), AppendError> {
         let shared = self.shared()?;
         let this = shared.partition(self.id).ok_or(AppendError::Deleted)?;
-        let mut state = self.lock();
+        let state = self.lock();
         if entry.base_offset >= state.durable_end {
             return Err(AppendError::Superseded);
         }
-        if entry.kind == EntryKind::Replace {
-            let end = entry.base_offset + u64::from(entry.last_offset_delta) + 1;
-            state.cleaned_end = state.cleaned_end.max(end);
-        }
-        self.enqueue(&shared, this, Work::Entry(entry), AppendOutcome::default(), done).map(|_| ())
+        self.enqueue(
+            &shared,
+            this,
+            Work::Entry(entry),
+            AppendOutcome::default(),
+            done,
+        )
+        .map(|_| ())
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -444,8 +495,16 @@ impl Partition {
         state.size_bytes = state.size_bytes.saturating_sub(bytes);
     }
 
-    pub(crate) fn cleaned_end(&self) -> u64 {
-        self.lock().cleaned_end
+    /// How far compaction has come, and when the next tombstone may go.
+    pub(crate) fn compaction_state(&self) -> (u64, Option<i64>) {
+        let state = self.lock();
+        (state.cleaned_end, state.next_delete_horizon)
+    }
+
+    pub(crate) fn note_compacted(&self, cleaned_end: u64, next_delete_horizon: Option<i64>) {
+        let mut state = self.lock();
+        state.cleaned_end = state.cleaned_end.max(cleaned_end);
+        state.next_delete_horizon = next_delete_horizon;
     }
 }
 
@@ -456,10 +515,15 @@ pub(crate) struct Publishing<'a> {
 
 impl Publishing<'_> {
     pub fn entry(&mut self, header: &EntryHeader, location: Location, data: Bytes) {
+        let state = &mut *self.state;
+        if header.kind == EntryKind::Replace {
+            state
+                .recent
+                .leave_to_index(header.base_offset + u64::from(header.last_offset_delta));
+        }
         if header.kind != EntryKind::Append {
             return;
         }
-        let state = &mut *self.state;
         let end = header.base_offset + u64::from(header.last_offset_delta) + 1;
         if end > state.extent.log_end {
             return;
@@ -474,14 +538,8 @@ impl Publishing<'_> {
     }
 }
 
-/// Last offset delta and greatest timestamp from a record batch's header (Kafka record batch v2).
-fn batch_extent(batch: &[u8]) -> Option<(u32, i64)> {
-    let header = batch.get(..BATCH_HEADER)?;
-    let delta = u32::try_from(i32::from_be_bytes(header[23..27].try_into().ok()?)).ok()?;
-    Some((delta, i64::from_be_bytes(header[35..43].try_into().ok()?)))
-}
-
 /// The largest batch that a file can hold beside its header and reserve.
 pub(crate) fn fits_a_file(length: usize) -> bool {
-    u32::try_from(length).is_ok_and(|l| stored_bytes(l) < u32::MAX / 2 - FILE_HEADER) && length_u32(length) > 0
+    u32::try_from(length).is_ok_and(|l| stored_bytes(l) < u32::MAX / 2 - FILE_HEADER)
+        && length_u32(length) > 0
 }

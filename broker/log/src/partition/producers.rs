@@ -83,26 +83,48 @@ impl ProducerTable {
             return ProducerCheck::Fenced(state.epoch);
         }
         if stamp.producer_epoch > state.epoch {
-            return if stamp.base_sequence == 0 { ProducerCheck::Append } else { ProducerCheck::OutOfOrder(0) };
+            return if stamp.base_sequence == 0 {
+                ProducerCheck::Append
+            } else {
+                ProducerCheck::OutOfOrder(0)
+            };
         }
         let last = sequence_after(stamp.base_sequence, last_offset_delta);
-        let seen = state.batches.iter().find(|b| b.first_sequence == stamp.base_sequence && b.last_sequence == last);
+        let seen = state
+            .batches
+            .iter()
+            .find(|b| b.first_sequence == stamp.base_sequence && b.last_sequence == last);
         if let Some(seen) = seen {
             return ProducerCheck::Duplicate(*seen);
         }
-        match state.batches.back().map(|b| sequence_after(b.last_sequence, 1)) {
-            Some(expected) if expected != stamp.base_sequence => ProducerCheck::OutOfOrder(expected),
+        match state
+            .batches
+            .back()
+            .map(|b| sequence_after(b.last_sequence, 1))
+        {
+            Some(expected) if expected != stamp.base_sequence => {
+                ProducerCheck::OutOfOrder(expected)
+            }
             _ => ProducerCheck::Append,
         }
     }
 
     /// Notes an appended batch.
-    pub(crate) fn record(&mut self, stamp: &ProducerStamp, base_offset: u64, last_offset_delta: u32, timestamp: i64) {
-        let state = self.producers.entry(stamp.producer_id).or_insert_with(|| ProducerState {
-            epoch: stamp.producer_epoch,
-            batches: VecDeque::with_capacity(1),
-            last_timestamp: timestamp,
-        });
+    pub(crate) fn record(
+        &mut self,
+        stamp: &ProducerStamp,
+        base_offset: u64,
+        last_offset_delta: u32,
+        timestamp: i64,
+    ) {
+        let state = self
+            .producers
+            .entry(stamp.producer_id)
+            .or_insert_with(|| ProducerState {
+                epoch: stamp.producer_epoch,
+                batches: VecDeque::with_capacity(1),
+                last_timestamp: timestamp,
+            });
         if state.epoch != stamp.producer_epoch {
             state.epoch = stamp.producer_epoch;
             state.batches.clear();
@@ -131,8 +153,12 @@ impl ProducerTable {
     /// Forgets producers whose newest batch is older than `before` (milliseconds), as
     /// `producer.id.expiration.ms` has it; returns their ids.
     pub(crate) fn expire(&mut self, before: i64) -> Vec<i64> {
-        let old: Vec<i64> =
-            self.producers.iter().filter(|(_, s)| s.last_timestamp < before).map(|(id, _)| *id).collect();
+        let old: Vec<i64> = self
+            .producers
+            .iter()
+            .filter(|(_, s)| s.last_timestamp < before)
+            .map(|(id, _)| *id)
+            .collect();
         for id in &old {
             self.producers.remove(id);
         }
@@ -144,7 +170,11 @@ impl ProducerTable {
         if self.producers.len() <= limit {
             return None;
         }
-        let oldest = self.producers.iter().min_by_key(|(id, s)| (s.last_timestamp, **id)).map(|(id, _)| *id)?;
+        let oldest = self
+            .producers
+            .iter()
+            .min_by_key(|(id, s)| (s.last_timestamp, **id))
+            .map(|(id, _)| *id)?;
         self.producers.remove(&oldest);
         Some(oldest)
     }
@@ -167,7 +197,9 @@ impl ProducerTable {
 
     /// The inverse of [`ProducerTable::encode`]: takes a producer's state in. False if it is not one.
     pub(crate) fn decode_into(&mut self, producer_id: i64, bytes: &[u8]) -> bool {
-        let Some(state) = decode_state(bytes) else { return false };
+        let Some(state) = decode_state(bytes) else {
+            return false;
+        };
         self.producers.insert(producer_id, state);
         true
     }
@@ -186,7 +218,11 @@ fn decode_state(mut bytes: &[u8]) -> Option<ProducerState> {
             timestamp: take_u64(&mut bytes)?.cast_signed(),
         });
     }
-    (batches.len() <= REMEMBERED_BATCHES).then_some(ProducerState { epoch, batches, last_timestamp })
+    (batches.len() <= REMEMBERED_BATCHES).then_some(ProducerState {
+        epoch,
+        batches,
+        last_timestamp,
+    })
 }
 
 /// Sequence numbers run from 0 to `i32::MAX` and then from 0 again.
@@ -200,7 +236,11 @@ mod tests {
     use super::*;
 
     fn stamp(epoch: i16, sequence: i32) -> ProducerStamp {
-        ProducerStamp { producer_id: 7, producer_epoch: epoch, base_sequence: sequence }
+        ProducerStamp {
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+        }
     }
 
     /// A table in which producer 7 with epoch 1 appended six batches of ten records, from offset 100.
@@ -219,7 +259,9 @@ mod tests {
         let table = table();
         for i in 1..6u8 {
             match table.check(&stamp(1, i32::from(i) * 10), 9) {
-                ProducerCheck::Duplicate(seen) => assert_eq!(seen.base_offset, 100 + u64::from(i) * 10),
+                ProducerCheck::Duplicate(seen) => {
+                    assert_eq!(seen.base_offset, 100 + u64::from(i) * 10)
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -263,7 +305,15 @@ mod tests {
     #[test]
     fn idle_producers_are_forgotten() {
         let mut table = table();
-        table.record(&ProducerStamp { producer_id: 8, ..stamp(0, 0) }, 160, 0, 99);
+        table.record(
+            &ProducerStamp {
+                producer_id: 8,
+                ..stamp(0, 0)
+            },
+            160,
+            0,
+            99,
+        );
         assert_eq!(table.clone().expire(50), vec![7]);
         assert_eq!(table.evict_beyond(2), None);
         assert_eq!(table.evict_beyond(1), Some(7));

@@ -54,6 +54,12 @@ impl Wanted {
     }
 }
 
+/// What the index knows of a stretch of a log.
+struct Indexed {
+    places: Vec<(u64, Location)>,
+    next_offset: u64,
+}
+
 /// How a read goes on.
 enum Plan {
     /// From memory.
@@ -67,8 +73,17 @@ enum Plan {
 impl Partition {
     /// Reads batches from the one that holds `offset` on, up to `end` (exclusive) and about `max_bytes`,
     /// if all are in memory. Never waits. Nothing: [`Partition::read`] is needed.
-    pub fn read_recent(&self, offset: u64, max_bytes: usize, end: u64) -> Option<Result<ReadBatches, ReadError>> {
-        match self.plan(Wanted { offset, max_bytes, end }) {
+    pub fn read_recent(
+        &self,
+        offset: u64,
+        max_bytes: usize,
+        end: u64,
+    ) -> Option<Result<ReadBatches, ReadError>> {
+        match self.plan(Wanted {
+            offset,
+            max_bytes,
+            end,
+        }) {
             Ok(Plan::Done(found)) => Some(Ok(found)),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
@@ -83,28 +98,43 @@ impl Partition {
     /// [`ReadError::Damaged`] if the first batch fails its checksum; batches before a damaged one are
     /// returned without error.
     pub fn read(&self, offset: u64, max_bytes: usize, end: u64) -> Result<ReadBatches, ReadError> {
-        let wanted = Wanted { offset, max_bytes, end };
+        let wanted = Wanted {
+            offset,
+            max_bytes,
+            end,
+        };
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
-        let mut last_error = ReadError::Deleted;
-        for _ in 0..ATTEMPTS {
+        let mut wanted = wanted;
+        let mut attempts = 0;
+        loop {
             let places = match self.plan(wanted)? {
                 Plan::Done(found) => return Ok(found),
                 Plan::Fetch(places) => places,
                 Plan::Ask { recent_from } => match self.ask_index(&shared, wanted, recent_from)? {
-                    Some(places) => places,
+                    Some(indexed) if indexed.places.is_empty() => {
+                        // Nothing but markers: go on behind them.
+                        wanted.offset = indexed.next_offset;
+                        continue;
+                    }
+                    Some(indexed) => indexed.places,
                     None => continue,
                 },
             };
             match self.fetch(&shared, wanted, &places) {
                 Ok(found) => return Ok(found),
-                Err(error) => last_error = error,
+                Err(error) if attempts == ATTEMPTS => return Err(self.report(&shared, error)),
+                // The batch may have moved since the index was asked.
+                Err(_) => attempts += 1,
             }
         }
-        if let ReadError::Damaged { .. } = &last_error {
+    }
+
+    fn report(&self, shared: &Shared, error: ReadError) -> ReadError {
+        if let ReadError::Damaged { .. } = &error {
             Counters::add(&shared.counters.damaged_reads, 1);
-            tracing::error!(partition = self.label, error = %last_error, "refusing to serve a damaged record batch");
+            tracing::error!(partition = self.label(), %error, "refusing to serve a damaged record batch");
         }
-        Err(last_error)
+        error
     }
 
     fn plan(&self, wanted: Wanted) -> Result<Plan, ReadError> {
@@ -115,10 +145,17 @@ impl Partition {
         let Wanted { offset, end, .. } = wanted;
         let (log_start, log_end) = (state.extent.log_start, state.durable_end);
         if offset < log_start || offset > log_end {
-            return Err(ReadError::OffsetOutOfRange { offset, log_start, log_end });
+            return Err(ReadError::OffsetOutOfRange {
+                offset,
+                log_start,
+                log_end,
+            });
         }
         let end = end.min(log_end);
-        let mut found = ReadBatches { next_offset: offset, ..ReadBatches::default() };
+        let mut found = ReadBatches {
+            next_offset: offset,
+            ..ReadBatches::default()
+        };
         if offset >= end {
             return Ok(Plan::Done(found));
         }
@@ -129,7 +166,8 @@ impl Partition {
         let mut places = Vec::new();
         let mut place_bytes = 0;
         for batch in state.recent.from(offset) {
-            let fits = batch.last_offset() < end && wanted.takes(found.bytes + place_bytes, batch.location.length);
+            let fits = batch.last_offset() < end
+                && wanted.takes(found.bytes + place_bytes, batch.location.length);
             if !fits {
                 break;
             }
@@ -142,55 +180,62 @@ impl Partition {
                 _ => break,
             }
         }
-        Ok(if places.is_empty() { Plan::Done(found) } else { Plan::Fetch(places) })
+        Ok(if places.is_empty() {
+            Plan::Done(found)
+        } else {
+            Plan::Fetch(places)
+        })
     }
 
-    /// The places of the batches wanted. Nothing: the index changed, begin again.
+    /// The places of the batches wanted; markers of compaction are passed over. Nothing: the index was
+    /// rebuilt, begin again.
     fn ask_index(
         &self,
         shared: &Arc<Shared>,
         wanted: Wanted,
         recent_from: u64,
-    ) -> Result<Option<Vec<(u64, Location)>>, ReadError> {
-        let mut places: Vec<(u64, Location)> = Vec::new();
+    ) -> Result<Option<Indexed>, ReadError> {
+        let mut indexed = Indexed {
+            places: Vec::new(),
+            next_offset: wanted.offset,
+        };
         let mut bytes = 0usize;
-        let mut next = wanted.offset;
         let end = wanted.end.min(recent_from);
-        let gaps_below = self.cleaned_end();
         let mut hole = None;
         self.visit_indexed(shared, wanted.offset, &mut |base, location| {
             let last = base + u64::from(location.last_offset_delta);
-            if base >= recent_from || last >= wanted.end || !wanted.takes(bytes, location.length) {
-                return false;
-            }
-            if base > next && next >= gaps_below {
-                hole = Some((next, location.lsn));
+            let wanted_too =
+                base < end && last < wanted.end && wanted.takes(bytes, location.length);
+            if !wanted_too || base > indexed.next_offset {
+                hole = (base > indexed.next_offset && indexed.next_offset < end)
+                    .then_some(location.lsn);
                 return false;
             }
             bytes += location.length as usize;
-            next = last + 1;
-            places.push((base, location));
-            places.len() < ROWS_AT_ONCE
+            indexed.next_offset = last + 1;
+            if location.length > 0 {
+                indexed.places.push((base, location));
+            }
+            indexed.places.len() < ROWS_AT_ONCE
         })
         .map_err(|reason| self.io_error(wanted.offset, reason))?;
-        if places.is_empty() && hole.is_none() && next < end && next >= gaps_below {
-            hole = Some((next, Lsn::default()));
+        let nothing = indexed.next_offset == wanted.offset && wanted.offset < end;
+        if !nothing {
+            return Ok(Some(indexed));
         }
-        match hole {
-            Some((offset, place)) if places.is_empty() => {
-                // What must be there is not in the index: it has lost something, or the log has.
-                if shared.rebuild_once(&format!("no batch at offset {offset} of {}", self.label())) {
-                    return Ok(None);
-                }
-                Err(self.damaged(offset, place, "no batch is stored there"))
-            }
-            // Compaction has removed everything up to what is recent: read on there.
-            _ if places.is_empty() => match self.plan(Wanted { offset: recent_from, ..wanted })? {
-                Plan::Fetch(places) => Ok(Some(places)),
-                Plan::Done(_) | Plan::Ask { .. } => Ok(Some(Vec::new())),
-            },
-            _ => Ok(Some(places)),
+        // Rows cover the log without a gap: the index has lost something, or the log has.
+        if shared.rebuild_once(&format!(
+            "no batch at offset {} of {}",
+            wanted.offset,
+            self.label()
+        )) {
+            return Ok(None);
         }
+        Err(self.damaged(
+            wanted.offset,
+            hole.unwrap_or_default(),
+            "no batch is stored there",
+        ))
     }
 
     /// Visits indexed batches from the one that holds `offset` (or the next one) on, until `visit` says
@@ -210,16 +255,70 @@ impl Partition {
         })
     }
 
-    fn fetch(&self, shared: &Shared, wanted: Wanted, places: &[(u64, Location)]) -> Result<ReadBatches, ReadError> {
-        let mut found = ReadBatches { next_offset: wanted.offset, ..ReadBatches::default() };
-        if places.is_empty() {
-            let recent_from = self.lock().recent.first_offset().unwrap_or_else(|| self.positions().durable_end);
-            found.next_offset = found.next_offset.max(recent_from.min(wanted.end));
-            return match self.read_recent(found.next_offset, wanted.max_bytes, wanted.end) {
-                Some(result) => result,
-                None => Ok(found),
+    /// Visits batches from the one that holds `offset` on, those in memory included, until `visit` says
+    /// false. Markers of compaction are visited too.
+    pub(crate) fn visit(
+        &self,
+        shared: &Arc<Shared>,
+        offset: u64,
+        visit: &mut dyn FnMut(u64, Location) -> bool,
+    ) -> Result<(), String> {
+        let mut next = offset;
+        loop {
+            let places = self.places(shared, next)?;
+            let Some((base, location)) = places.last() else {
+                return Ok(());
             };
+            next = base + u64::from(location.last_offset_delta) + 1;
+            if !places
+                .iter()
+                .all(|(base, location)| visit(*base, *location))
+            {
+                return Ok(());
+            }
         }
+    }
+
+    /// Some batches from the one that holds `offset` on, markers included; none only at the log's end.
+    pub(crate) fn places(
+        &self,
+        shared: &Arc<Shared>,
+        offset: u64,
+    ) -> Result<Vec<(u64, Location)>, String> {
+        let recent_from = self.lock().recent.first_offset().unwrap_or(u64::MAX);
+        let mut places = Vec::new();
+        if offset < recent_from {
+            self.visit_indexed(shared, offset, &mut |base, location| {
+                let take = base < recent_from;
+                if take {
+                    places.push((base, location));
+                }
+                take && places.len() < ROWS_AT_ONCE
+            })?;
+        }
+        if places.is_empty() {
+            let state = self.lock();
+            places.extend(
+                state
+                    .recent
+                    .from(offset)
+                    .take(ROWS_AT_ONCE)
+                    .map(|b| (b.base_offset, b.location)),
+            );
+        }
+        Ok(places)
+    }
+
+    fn fetch(
+        &self,
+        shared: &Shared,
+        wanted: Wanted,
+        places: &[(u64, Location)],
+    ) -> Result<ReadBatches, ReadError> {
+        let mut found = ReadBatches {
+            next_offset: wanted.offset,
+            ..ReadBatches::default()
+        };
         let mut rest = places;
         while let Some(run) = run_length(rest) {
             let (now, later) = rest.split_at(run);
@@ -240,7 +339,9 @@ impl Partition {
         run: &[(u64, Location)],
         found: &mut ReadBatches,
     ) -> Result<(), ReadError> {
-        let (Some((first_base, first)), Some((_, last))) = (run.first(), run.last()) else { return Ok(()) };
+        let (Some((first_base, first)), Some((_, last))) = (run.first(), run.last()) else {
+            return Ok(());
+        };
         let start = first.lsn.position();
         let length = last.lsn.position() - start + ENTRY_HEADER + last.length;
         let file = shared
@@ -248,35 +349,61 @@ impl Partition {
             .get(first.lsn.file())
             .ok_or_else(|| self.damaged(*first_base, first.lsn, "the value log file is missing"))?;
         let mut bytes = vec![0; length as usize];
-        file.read_exact_at(&mut bytes, start).map_err(|e| self.io_error(*first_base, e.to_string()))?;
+        file.read_exact_at(&mut bytes, start)
+            .map_err(|e| self.io_error(*first_base, e.to_string()))?;
         let bytes = Bytes::from(bytes);
         for (base, location) in run {
             let at = (location.lsn.position() - start) as usize;
-            let payload = at + ENTRY_HEADER as usize..at + ENTRY_HEADER as usize + location.length as usize;
+            let payload =
+                at + ENTRY_HEADER as usize..at + ENTRY_HEADER as usize + location.length as usize;
             let header = EntryHeader::decode(&bytes[at..])
-                .filter(|h| h.lsn == location.lsn && h.partition == self.id() && h.base_offset == *base)
-                .ok_or_else(|| self.damaged(*base, location.lsn, "the entry's header is damaged"))?;
+                .filter(|h| {
+                    h.lsn == location.lsn && h.partition == self.id() && h.base_offset == *base
+                })
+                .ok_or_else(|| {
+                    self.damaged(*base, location.lsn, "the entry's header is damaged")
+                })?;
             header
                 .check_payload(&bytes[payload.clone()])
                 .map_err(|reason| self.damaged(*base, location.lsn, reason))?;
-            found.push(base + u64::from(location.last_offset_delta), bytes.slice(payload));
+            found.push(
+                base + u64::from(location.last_offset_delta),
+                bytes.slice(payload),
+            );
         }
         Ok(())
     }
 
     /// Reads one stored batch and checks it.
-    pub(crate) fn read_at(&self, shared: &Shared, base: u64, location: Location) -> Result<Bytes, ReadError> {
+    pub(crate) fn read_at(
+        &self,
+        shared: &Shared,
+        base: u64,
+        location: Location,
+    ) -> Result<Bytes, ReadError> {
         let mut found = ReadBatches::default();
         self.fetch_run(shared, &[(base, location)], &mut found)?;
-        found.batches.pop().ok_or_else(|| self.damaged(base, location.lsn, "nothing was read"))
+        found
+            .batches
+            .pop()
+            .ok_or_else(|| self.damaged(base, location.lsn, "nothing was read"))
     }
 
-    fn damaged(&self, offset: u64, place: Lsn, reason: &'static str) -> ReadError {
-        ReadError::Damaged { partition: self.label().to_owned(), offset, place, reason }
+    pub(super) fn damaged(&self, offset: u64, place: Lsn, reason: &'static str) -> ReadError {
+        ReadError::Damaged {
+            partition: self.label().to_owned(),
+            offset,
+            place,
+            reason,
+        }
     }
 
-    fn io_error(&self, offset: u64, reason: String) -> ReadError {
-        ReadError::Io { partition: self.label().to_owned(), offset, reason }
+    pub(super) fn io_error(&self, offset: u64, reason: String) -> ReadError {
+        ReadError::Io {
+            partition: self.label().to_owned(),
+            offset,
+            reason,
+        }
     }
 }
 
@@ -318,8 +445,14 @@ mod tests {
     #[test]
     fn runs_end_at_files_at_gaps_and_where_places_go_back() {
         assert_eq!(run_length(&[]), None);
-        assert_eq!(run_length(&[place(1, 0), place(1, 168), place(2, 336)]), Some(2));
-        assert_eq!(run_length(&[place(1, 0), place(1, 168 + READ_OVER_GAP + 8)]), Some(1));
+        assert_eq!(
+            run_length(&[place(1, 0), place(1, 168), place(2, 336)]),
+            Some(2)
+        );
+        assert_eq!(
+            run_length(&[place(1, 0), place(1, 168 + READ_OVER_GAP + 8)]),
+            Some(1)
+        );
         assert_eq!(run_length(&[place(1, 800), place(1, 0)]), Some(1));
     }
 }

@@ -31,7 +31,11 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub fn push(&mut self, base_offset: u64, location: Location, data: Bytes) {
-        self.batches.push_back(RecentBatch { base_offset, location, data: Some(data) });
+        self.batches.push_back(RecentBatch {
+            base_offset,
+            location,
+            data: Some(data),
+        });
     }
 
     /// The offset from which on everything durable is here.
@@ -59,7 +63,22 @@ impl Recent {
 
     /// Drops batches that end before `log_start`.
     pub fn truncate_prefix(&mut self, log_start: u64) {
-        while self.batches.front().is_some_and(|b| b.last_offset() < log_start) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|b| b.last_offset() < log_start)
+        {
+            self.batches.pop_front();
+        }
+    }
+
+    /// Drops batches that begin up to `offset`. They are in the index: compaction has rewritten one there.
+    pub fn leave_to_index(&mut self, offset: u64) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|b| b.base_offset <= offset)
+        {
             self.batches.pop_front();
         }
     }
@@ -75,7 +94,11 @@ impl Recent {
     }
 
     fn trim(&mut self) {
-        while self.batches.front().is_some_and(|b| b.data.is_none() && b.location.lsn < self.indexed_before) {
+        while self
+            .batches
+            .front()
+            .is_some_and(|b| b.data.is_none() && b.location.lsn < self.indexed_before)
+        {
             self.batches.pop_front();
         }
         if self.batches.is_empty() {
@@ -98,7 +121,11 @@ mod tests {
                 leader_epoch: 0,
                 max_timestamp: 0,
             };
-            recent.push(u64::from(i) * 10, location, Bytes::from_static(b"0123456789"));
+            recent.push(
+                u64::from(i) * 10,
+                location,
+                Bytes::from_static(b"0123456789"),
+            );
         }
         recent
     }

@@ -158,7 +158,11 @@ pub(crate) fn stored_bytes(length: u32) -> u32 {
 
 /// The checksum that an entry header keeps of its payload.
 pub(crate) fn payload_crc(kind: EntryKind, payload: &[u8]) -> u32 {
-    let covered = if kind.holds_batch() { payload.len().min(BATCH_PREFIX) } else { payload.len() };
+    let covered = if kind.holds_batch() {
+        payload.len().min(BATCH_PREFIX)
+    } else {
+        payload.len()
+    };
     crc32c::crc32c(&payload[..covered])
 }
 

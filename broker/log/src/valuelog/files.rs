@@ -33,7 +33,12 @@ impl ValueLogFile {
     fn open(id: u32, path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let capacity = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
-        Ok(Self { id, capacity, path, file })
+        Ok(Self {
+            id,
+            capacity,
+            path,
+            file,
+        })
     }
 
     pub fn write_at(&self, bytes: &[u8], position: u32) -> io::Result<()> {
@@ -105,7 +110,11 @@ impl Files {
         let mut free = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            let Some(id) = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<u32>().ok()) else {
+            let Some(id) = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .and_then(|s| s.parse::<u32>().ok())
+            else {
                 continue;
             };
             match path.extension().and_then(|e| e.to_str()) {
@@ -116,26 +125,46 @@ impl Files {
                 _ => {}
             }
         }
-        Ok(Self { directory: directory.to_owned(), open: RwLock::new(open), free: Mutex::new(free), limits })
+        Ok(Self {
+            directory: directory.to_owned(),
+            open: RwLock::new(open),
+            free: Mutex::new(free),
+            limits,
+        })
     }
 
     pub fn get(&self, id: u32) -> Option<Arc<ValueLogFile>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
     }
 
     /// All files, oldest first.
     pub fn all(&self) -> Vec<Arc<ValueLogFile>> {
-        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub fn insert(&self, file: Arc<ValueLogFile>) {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(file.id, file);
+        self.open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(file.id, file);
     }
 
     /// Free and total bytes of the file system.
     pub fn disk_space(&self) -> io::Result<DiskSpace> {
         let status = rustix::fs::statvfs(&self.directory)?;
-        Ok(DiskSpace { total: status.f_blocks * status.f_frsize, available: status.f_bavail * status.f_frsize })
+        Ok(DiskSpace {
+            total: status.f_blocks * status.f_frsize,
+            available: status.f_bavail * status.f_frsize,
+        })
     }
 
     /// Makes file `id`, with room for an entry of `least` bytes: reuses a dead file, or allocates a new one.
@@ -145,7 +174,11 @@ impl Files {
     /// `StorageFull` if only the reserve would be left.
     pub fn make(&self, id: u32, least: u32) -> io::Result<Arc<ValueLogFile>> {
         let path = self.directory.join(format!("{id:08}.vlog"));
-        let recycled = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let recycled = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let made = match recycled {
             Some(old) => self.reuse(&old, id, &path, least),
             None => self.allocate(id, &path, least),
@@ -174,13 +207,23 @@ impl Files {
         if space.available < u64::from(capacity) + self.limits.reserve(space) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, u64::from(capacity)) {
             // A file system that cannot allocate ahead gets a sparse file.
             Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(u64::from(capacity))?,
             result => result?,
         }
-        self.begin(ValueLogFile { id, capacity, path: path.to_owned(), file })
+        self.begin(ValueLogFile {
+            id,
+            capacity,
+            path: path.to_owned(),
+            file,
+        })
     }
 
     fn begin(&self, file: ValueLogFile) -> io::Result<Arc<ValueLogFile>> {
@@ -198,7 +241,11 @@ impl Files {
     ///
     /// A reader may hold the file for a moment longer; then it is unlinked, never overwritten.
     pub fn retire(&self, id: u32) -> io::Result<()> {
-        let removed = self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let removed = self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
         let Some(file) = removed else { return Ok(()) };
         match fs::remove_file(file.sidecar_path()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -206,7 +253,10 @@ impl Files {
         }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let unread = Arc::strong_count(&file) == 1;
-        if unread && free.len() < self.limits.recycled_files && file.capacity == self.limits.file_bytes {
+        if unread
+            && free.len() < self.limits.recycled_files
+            && file.capacity == self.limits.file_bytes
+        {
             let kept = file.path.with_extension("free");
             fs::rename(&file.path, &kept)?;
             free.push(kept);
@@ -219,7 +269,12 @@ impl Files {
 
     /// Unlinks a file that holds no entries.
     pub fn discard(&self, id: u32) -> io::Result<()> {
-        match self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&id) {
+        match self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id)
+        {
             Some(file) => fs::remove_file(&file.path),
             None => Ok(()),
         }
@@ -227,7 +282,12 @@ impl Files {
 
     /// Unlinks the files that are kept for reuse: the disk is full.
     pub fn drop_recycled(&self) {
-        for path in self.free.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for path in self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "could not remove a recycled file");
             }
@@ -244,10 +304,17 @@ impl FileLimits {
 
 /// The size of the next file: small at first and on small disks, never too small for `least`.
 fn file_capacity(configured: u32, id: u32, space: DiskSpace, least: u32) -> u32 {
-    let grown = SMALLEST_FILE.checked_shl(id.saturating_sub(1).min(8)).unwrap_or(u32::MAX).max(SMALLEST_FILE);
+    let grown = SMALLEST_FILE
+        .checked_shl(id.saturating_sub(1).min(8))
+        .unwrap_or(u32::MAX)
+        .max(SMALLEST_FILE);
     let share = u32::try_from(space.total / SHARE_OF_DISK).unwrap_or(u32::MAX);
     let wanted = configured.min(grown).min(share.max(LEAST_FILE)) & !(FILE_HEADER - 1);
-    wanted.max(least.checked_next_multiple_of(FILE_HEADER).unwrap_or(u32::MAX))
+    wanted.max(
+        least
+            .checked_next_multiple_of(FILE_HEADER)
+            .unwrap_or(u32::MAX),
+    )
 }
 
 #[cfg(test)]
@@ -256,13 +323,19 @@ mod tests {
 
     #[test]
     fn files_grow_to_the_configured_size_and_stay_small_on_small_disks() {
-        let large = DiskSpace { total: 1 << 40, available: 1 << 40 };
+        let large = DiskSpace {
+            total: 1 << 40,
+            available: 1 << 40,
+        };
         assert_eq!(file_capacity(256 << 20, 1, large, 0), 16 << 20);
         assert_eq!(file_capacity(256 << 20, 2, large, 0), 32 << 20);
         assert_eq!(file_capacity(256 << 20, 5, large, 0), 256 << 20);
         assert_eq!(file_capacity(256 << 20, 900, large, 0), 256 << 20);
         assert_eq!(file_capacity(256 << 20, 900, large, 300 << 20), 300 << 20);
-        let small = DiskSpace { total: 64 << 20, available: 64 << 20 };
+        let small = DiskSpace {
+            total: 64 << 20,
+            available: 64 << 20,
+        };
         assert_eq!(file_capacity(256 << 20, 9, small, 0), 4 << 20);
     }
 }

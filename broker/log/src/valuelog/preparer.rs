@@ -13,8 +13,15 @@ use crate::valuelog::sidecar;
 const QUEUE: usize = 16;
 
 enum Request {
-    Make { id: u32, least: u32 },
-    Seal { file: Arc<ValueLogFile>, end: u32, sidecar: Vec<u8> },
+    Make {
+        id: u32,
+        least: u32,
+    },
+    Seal {
+        file: Arc<ValueLogFile>,
+        end: u32,
+        sidecar: Vec<u8>,
+    },
 }
 
 /// A handle on the thread; dropping it lets the thread finish what was asked and ends it.
@@ -38,7 +45,11 @@ impl Preparer {
         let thread = std::thread::Builder::new()
             .name("fjord-prepare".into())
             .spawn(move || run(&files, &queue, &to_fill))?;
-        Ok(Self { requests: Some(requests), ready, thread: Some(thread) })
+        Ok(Self {
+            requests: Some(requests),
+            ready,
+            thread: Some(thread),
+        })
     }
 
     /// Asks for file `id` with room for an entry of `least` bytes; [`Preparer::take`] hands it out.
@@ -48,12 +59,20 @@ impl Preparer {
 
     /// Waits for the file that was asked for.
     pub fn take(&self) -> io::Result<Arc<ValueLogFile>> {
-        let mut slot = self.ready.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .ready
+            .slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(result) = slot.take() {
                 return result;
             }
-            slot = self.ready.filled.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            slot = self
+                .ready
+                .filled
+                .wait(slot)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -63,7 +82,10 @@ impl Preparer {
     }
 
     fn send(&self, request: Request) {
-        let sender = self.requests.as_ref().expect("the sender is there until drop");
+        let sender = self
+            .requests
+            .as_ref()
+            .expect("the sender is there until drop");
         if sender.send(request).is_err() {
             tracing::error!("the thread that prepares files has ended");
         }

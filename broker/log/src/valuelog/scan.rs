@@ -62,7 +62,10 @@ pub(crate) fn verify(file: &ValueLogFile, from: u32, proven: Lsn) -> io::Result<
 
 /// Cuts at the first doubtful place that nothing proves to have been durable; what is before is damage.
 fn judge(file: u32, end: u32, doubtful: &[(u32, Option<u32>)], proven: Lsn) -> ScanReport {
-    let mut report = ScanReport { end, ..ScanReport::default() };
+    let mut report = ScanReport {
+        end,
+        ..ScanReport::default()
+    };
     for (position, hole_end) in doubtful {
         if Lsn::new(file, *position) >= proven {
             report.end = *position;
@@ -95,7 +98,9 @@ pub(crate) fn visit(
             position = *next;
             continue;
         }
-        let Some(header) = window.header(file, position)? else { break };
+        let Some(header) = window.header(file, position)? else {
+            break;
+        };
         let producer = window.producer(file, &header)?;
         visit(EntryRecord { header, producer });
         position += header.stored_bytes();
@@ -113,12 +118,25 @@ struct Window {
 
 impl Window {
     fn new(file: &ValueLogFile) -> io::Result<Self> {
-        Ok(Self { bytes: Vec::new(), start: 0, filled: 0, file_length: file.len()? })
+        Ok(Self {
+            bytes: Vec::new(),
+            start: 0,
+            filled: 0,
+            file_length: file.len()?,
+        })
     }
 
     /// `length` bytes at `position`, or nothing if the file ends before.
-    fn bytes(&mut self, file: &ValueLogFile, position: u32, length: u32) -> io::Result<Option<&[u8]>> {
-        let Some(end) = position.checked_add(length).filter(|end| *end <= self.file_length) else {
+    fn bytes(
+        &mut self,
+        file: &ValueLogFile,
+        position: u32,
+        length: u32,
+    ) -> io::Result<Option<&[u8]>> {
+        let Some(end) = position
+            .checked_add(length)
+            .filter(|end| *end <= self.file_length)
+        else {
             return Ok(None);
         };
         let inside = position >= self.start && end as usize <= self.start as usize + self.filled;
@@ -131,7 +149,8 @@ impl Window {
 
     fn fill(&mut self, file: &ValueLogFile, position: u32, length: usize) -> io::Result<bool> {
         let wanted = length.max(WINDOW);
-        self.bytes.resize(wanted.max(self.bytes.len().min(4 * WINDOW)), 0);
+        self.bytes
+            .resize(wanted.max(self.bytes.len().min(4 * WINDOW)), 0);
         (self.start, self.filled) = (position, 0);
         while self.filled < length {
             let at = position + crate::types::length_u32(self.filled);
@@ -147,9 +166,12 @@ impl Window {
     fn header(&mut self, file: &ValueLogFile, position: u32) -> io::Result<Option<EntryHeader>> {
         let file_length = self.file_length;
         let place = Lsn::new(file.id, position);
-        let Some(bytes) = self.bytes(file, position, ENTRY_HEADER)? else { return Ok(None) };
+        let Some(bytes) = self.bytes(file, position, ENTRY_HEADER)? else {
+            return Ok(None);
+        };
         Ok(EntryHeader::decode(bytes).filter(|h| {
-            h.lsn == place && u64::from(position) + u64::from(h.stored_bytes()) <= u64::from(file_length)
+            h.lsn == place
+                && u64::from(position) + u64::from(h.stored_bytes()) <= u64::from(file_length)
         }))
     }
 
@@ -157,7 +179,9 @@ impl Window {
     fn next_header(&mut self, file: &ValueLogFile, mut position: u32) -> io::Result<Option<u32>> {
         loop {
             let place = Lsn::new(file.id, position);
-            let Some(bytes) = self.bytes(file, position, ENTRY_HEADER)? else { return Ok(None) };
+            let Some(bytes) = self.bytes(file, position, ENTRY_HEADER)? else {
+                return Ok(None);
+            };
             if le_u64(bytes, 16) == place.0 && self.header(file, position)?.is_some() {
                 return Ok(Some(position));
             }
@@ -165,11 +189,19 @@ impl Window {
         }
     }
 
-    fn producer(&mut self, file: &ValueLogFile, header: &EntryHeader) -> io::Result<Option<ProducerStamp>> {
+    fn producer(
+        &mut self,
+        file: &ValueLogFile,
+        header: &EntryHeader,
+    ) -> io::Result<Option<ProducerStamp>> {
         if !header.kind.holds_batch() || (header.length as usize) < BATCH_HEADER {
             return Ok(None);
         }
-        let batch = self.bytes(file, header.lsn.position() + ENTRY_HEADER, crate::types::length_u32(BATCH_HEADER))?;
+        let batch = self.bytes(
+            file,
+            header.lsn.position() + ENTRY_HEADER,
+            crate::types::length_u32(BATCH_HEADER),
+        )?;
         Ok(batch.and_then(producer_stamp))
     }
 }

@@ -28,10 +28,17 @@ pub(crate) struct SidecarBuilder {
 impl SidecarBuilder {
     pub fn push(&mut self, record: &EntryRecord) {
         self.rows.extend_from_slice(&record.header.encode());
-        let stamp = record.producer.unwrap_or(ProducerStamp { producer_id: -1, producer_epoch: -1, base_sequence: -1 });
-        self.rows.extend_from_slice(&stamp.producer_id.to_le_bytes());
-        self.rows.extend_from_slice(&i32::from(stamp.producer_epoch).to_le_bytes());
-        self.rows.extend_from_slice(&stamp.base_sequence.to_le_bytes());
+        let stamp = record.producer.unwrap_or(ProducerStamp {
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+        });
+        self.rows
+            .extend_from_slice(&stamp.producer_id.to_le_bytes());
+        self.rows
+            .extend_from_slice(&i32::from(stamp.producer_epoch).to_le_bytes());
+        self.rows
+            .extend_from_slice(&stamp.base_sequence.to_le_bytes());
     }
 
     /// The sidecar's bytes: rows, then their CRC-32C, four bytes of zero, and where the entries end.
@@ -65,7 +72,10 @@ pub(crate) fn decode(bytes: &[u8], id: u32) -> Option<(Vec<EntryRecord>, u32)> {
         return None;
     }
     let end = u32::try_from(le_u64(trailer, 8)).ok()?;
-    let records = rows.chunks_exact(ROW).map(|row| decode_row(row, id)).collect::<Option<Vec<_>>>()?;
+    let records = rows
+        .chunks_exact(ROW)
+        .map(|row| decode_row(row, id))
+        .collect::<Option<Vec<_>>>()?;
     Some((records, end))
 }
 
@@ -80,7 +90,10 @@ fn decode_row(row: &[u8], id: u32) -> Option<EntryRecord> {
         producer_epoch: i16::try_from(le_u32(tail, 8).cast_signed()).ok()?,
         base_sequence: le_u32(tail, 12).cast_signed(),
     };
-    Some(EntryRecord { header, producer: (stamp.producer_id >= 0).then_some(stamp) })
+    Some(EntryRecord {
+        header,
+        producer: (stamp.producer_id >= 0).then_some(stamp),
+    })
 }
 
 #[cfg(test)]
@@ -109,7 +122,11 @@ mod tests {
 
     #[test]
     fn sidecars_round_trip_and_notice_damage() {
-        let stamp = ProducerStamp { producer_id: 4, producer_epoch: 2, base_sequence: 77 };
+        let stamp = ProducerStamp {
+            producer_id: 4,
+            producer_epoch: 2,
+            base_sequence: 77,
+        };
         let records = vec![record(4096, Some(stamp)), record(4176, None)];
         let mut builder = SidecarBuilder::default();
         records.iter().for_each(|r| builder.push(r));
