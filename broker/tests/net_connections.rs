@@ -9,11 +9,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use fjord_broker::{
     net::{
-        CloseConnection, ConnectionLimits, Reply, RequestContext, Response, Server, ServerOptions,
-        Service,
+        CloseConnection, ConnectionLimits, Reply, RequestContext, Server, ServerOptions, Service,
     },
     observability::metrics::{Metrics, ReasonLabel},
 };
+use fjord_wire::{Frame, Writer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -88,17 +88,14 @@ impl Service for Scripted {
     }
 }
 
-/// A response of a correlation id and some padding, in several pieces.
-fn response(correlation: Bytes, padding: usize) -> Response {
-    let length = u32::try_from(4 + padding).unwrap();
-    let padding = Bytes::from(vec![9; padding]);
-    let middle = padding.len() / 3;
-    Response::new(vec![
-        Bytes::copy_from_slice(&length.to_be_bytes()),
-        correlation,
-        padding.slice(..middle),
-        padding.slice(middle..),
-    ])
+/// A response of a correlation id and some padding, spliced in as record batches are.
+fn response(correlation: Bytes, padding: usize) -> Frame {
+    let correlation = u32::from_be_bytes(correlation[..].try_into().unwrap());
+    let mut writer = Writer::new();
+    writer.u32(u32::try_from(4 + 4 + padding).unwrap());
+    writer.u32(correlation);
+    writer.bytes(&Bytes::from(vec![9; padding]), false).unwrap();
+    writer.finish()
 }
 
 fn request(correlation: u32, ask: Ask, padding: usize) -> Vec<u8> {
@@ -189,7 +186,8 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 async fn read_response(client: &mut TcpStream) -> Option<(u32, usize)> {
     let length = in_time(client.read_u32()).await.ok()?;
     let correlation = in_time(client.read_u32()).await.ok()?;
-    let mut padding = vec![0; length as usize - 4];
+    assert_eq!(in_time(client.read_u32()).await.ok()?, length - 8);
+    let mut padding = vec![0; length as usize - 8];
     in_time(client.read_exact(&mut padding)).await.ok()?;
     assert!(padding.iter().all(|&byte| byte == 9));
     Some((correlation, padding.len()))
@@ -239,7 +237,7 @@ async fn pipelined_responses_leave_in_order_of_requests() {
             assert_eq!(read_half.read_u32().await.unwrap(), id);
             let mut body = vec![0; length as usize - 4];
             read_half.read_exact(&mut body).await.unwrap();
-            assert_eq!(body.len(), padding, "response {id}");
+            assert_eq!(body.len(), 4 + padding, "response {id}");
         }
     };
     in_time(async { tokio::join!(write, read) }).await;

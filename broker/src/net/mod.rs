@@ -1,7 +1,7 @@
 //! Listeners and connections: framing, limits, responses in order.
 //!
 //! This is the outermost part: it turns sockets into request frames for the API layer behind
-//! [`Service`], and [`Response`]s into bytes on the socket. It knows nothing of what is in a
+//! [`Service`], and response frames into bytes on the socket. It knows nothing of what is in a
 //! frame. Every way in which a client could cost more than it should (connections, claimed
 //! lengths, slow bytes, responses that nobody reads) is bounded here.
 //!
@@ -26,5 +26,5 @@ pub use limits::{ConnectionLimits, ServerOptions};
 pub use server::{BindError, Server, bind_tcp};
 pub use service::{
     ClientInformation, CloseConnection, ConnectionContext, LaterReply, Reply, RequestContext,
-    Response, Service,
+    Service,
 };

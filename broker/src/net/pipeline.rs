@@ -17,11 +17,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use fjord_wire::Frame;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::{
     budget::{RequestMemory, ResponseCharge, ResponseMemory},
-    service::{CloseConnection, LaterReply, Response},
+    service::{CloseConnection, LaterReply},
 };
 
 /// Bounds of one connection's pipeline.
@@ -36,7 +37,7 @@ pub(super) struct PipelineLimits {
 /// What is left to do for a request after its first stage.
 pub(super) enum Work {
     /// The response is known.
-    Ready(Response),
+    Ready(Frame),
     /// The second stage runs.
     Later(LaterReply),
 }
@@ -73,7 +74,7 @@ enum Slot {
 
 /// A response with the count of its memory.
 struct Finished {
-    response: Response,
+    response: Frame,
     charge: ResponseCharge,
 }
 
@@ -138,8 +139,8 @@ impl Pipeline {
         wake(state.writer.take());
     }
 
-    fn finish(&self, response: Response) -> Finished {
-        let charge = self.responses.charge(response.size_bytes());
+    fn finish(&self, response: Frame) -> Finished {
+        let charge = self.responses.charge(response.len());
         Finished { response, charge }
     }
 
@@ -323,16 +324,20 @@ mod tests {
         /// Pushes a request whose response is what is sent over the returned channel.
         async fn push_later(&self) -> oneshot::Sender<usize> {
             let (sender, receiver) = oneshot::channel();
-            let future: LaterReply = Box::pin(async move {
-                Ok(receiver
-                    .await
-                    .ok()
-                    .map(|size| Response::new(vec![vec![7; size].into()])))
-            });
+            let future: LaterReply = Box::pin(async move { Ok(receiver.await.ok().map(frame)) });
             self.pipeline
                 .push(Work::Later(future), self.budget.reserve(100).await);
             sender
         }
+    }
+
+    /// A response of one piece of this size.
+    fn frame(size_bytes: usize) -> Frame {
+        let mut writer = fjord_wire::Writer::new();
+        for _ in 0..size_bytes {
+            writer.i8(7);
+        }
+        writer.finish()
     }
 
     fn poll_once<F: Future>(future: F) -> Option<F::Output> {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use fjord_wire::Frame;
 
 use crate::security::Principal;
 
@@ -37,15 +38,16 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// The second stage of a request. It is dropped, wherever it stands, when its connection ends.
-pub type LaterReply =
-    Pin<Box<dyn Future<Output = Result<Option<Response>, CloseConnection>> + Send>>;
+pub type LaterReply = Pin<Box<dyn Future<Output = Result<Option<Frame>, CloseConnection>> + Send>>;
 
 /// What the first stage of a request yields.
 pub enum Reply {
     /// The request gets no response (a produce with acks=0).
     None,
-    /// The response is there.
-    Now(Response),
+    /// The response is there: a whole frame with its length prefix, as
+    /// [`fjord_wire::encode_response`] makes it. Its chunks are written with vectored writes, so
+    /// that stored record batches are never copied into it.
+    Now(Frame),
     /// The response will be there when the future is done; `Ok(None)` means no response.
     Later(LaterReply),
 }
@@ -54,36 +56,9 @@ impl Reply {
     /// A [`Reply::Later`] of a future that is not boxed yet.
     pub fn later<F>(future: F) -> Self
     where
-        F: Future<Output = Result<Option<Response>, CloseConnection>> + Send + 'static,
+        F: Future<Output = Result<Option<Frame>, CloseConnection>> + Send + 'static,
     {
         Self::Later(Box::pin(future))
-    }
-}
-
-/// A whole response frame, its length prefix included, as the pieces it consists of.
-///
-/// Pieces are written with vectored writes, so that stored record batches are never copied into
-/// the response.
-#[derive(Debug, Clone, Default)]
-pub struct Response {
-    chunks: Vec<Bytes>,
-}
-
-impl Response {
-    /// A response of these pieces, of which the first begins with the length of all that follows
-    /// (four bytes, big-endian).
-    pub fn new(chunks: Vec<Bytes>) -> Self {
-        Self { chunks }
-    }
-
-    /// The size of all pieces.
-    pub fn size_bytes(&self) -> usize {
-        self.chunks.iter().map(Bytes::len).sum()
-    }
-
-    /// The pieces, in order.
-    pub fn into_chunks(self) -> Vec<Bytes> {
-        self.chunks
     }
 }
 
