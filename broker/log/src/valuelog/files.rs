@@ -304,10 +304,8 @@ impl FileLimits {
 
 /// The size of the next file: small at first and on small disks, never too small for `least`.
 fn file_capacity(configured: u32, id: u32, space: DiskSpace, least: u32) -> u32 {
-    let grown = SMALLEST_FILE
-        .checked_shl(id.saturating_sub(1).min(8))
-        .unwrap_or(u32::MAX)
-        .max(SMALLEST_FILE);
+    let grown = u64::from(SMALLEST_FILE) << id.saturating_sub(1).min(8);
+    let grown = u32::try_from(grown).unwrap_or(u32::MAX);
     let share = u32::try_from(space.total / SHARE_OF_DISK).unwrap_or(u32::MAX);
     let wanted = configured.min(grown).min(share.max(LEAST_FILE)) & !(FILE_HEADER - 1);
     wanted.max(
