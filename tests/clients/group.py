@@ -98,8 +98,8 @@ class Group:
                     member.finish()
                     raise AssertionError(f"{member.name} ended before: {what}")
             if time.monotonic() > deadline:
-                assigned = {member.name: member.assigned for member in self.members}
-                raise AssertionError(f"waited {WAIT_S} s in vain until {what}; {detail()}\nassigned: {assigned}")
+                members = "\n".join(member.report(f"owns {member.assigned}") for member in self.members)
+                raise AssertionError(f"waited {WAIT_S} s in vain until {what}; {detail()}\n{members}")
             time.sleep(POLL_S)
 
 

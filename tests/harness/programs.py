@@ -29,6 +29,10 @@ class Client:
     """Whether a producer can set the time of a record."""
     headers_by_name: bool = False
     """Whether headers come back as a map, so that the order of different names is lost."""
+    null_headers: bool = True
+    """Whether a header can be without a value."""
+    null_records: bool = True
+    """Whether a producer can send a record that has neither key nor value."""
 
     def __str__(self) -> str:
         return self.name
@@ -69,7 +73,7 @@ class Program:
             self.process.stdin.write("".join(json.dumps(message) + "\n" for message in messages))
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise ProgramFailed(self._report("closed its input")) from None
+            raise ProgramFailed(self.report("closed its input")) from None
 
     def end_input(self) -> None:
         """Closes the program's standard input: no more messages will come."""
@@ -87,7 +91,7 @@ class Program:
             while not (result := found()):
                 ended = not self._reader.is_alive()
                 if ended or time.monotonic() > deadline:
-                    raise ProgramFailed(self._report(f"{'ended' if ended else 'waited in vain'} before: {what}"))
+                    raise ProgramFailed(self.report(f"{'ended' if ended else 'waited in vain'} before: {what}"))
                 self._changed.wait(0.2)
             return result
 
@@ -96,10 +100,10 @@ class Program:
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise ProgramFailed(self._report(f"did not end within {timeout_s} s")) from None
+            raise ProgramFailed(self.report(f"did not end within {timeout_s} s")) from None
         self._reader.join(timeout_s)
         if code != 0:
-            raise ProgramFailed(self._report(f"ended with {code}"))
+            raise ProgramFailed(self.report(f"ended with {code}"))
         return self.events
 
     def close(self) -> None:
@@ -109,7 +113,8 @@ class Program:
         self.process.wait()
         self._reader.join(ANSWER_TIMEOUT_S)
 
-    def _report(self, what: str) -> str:
+    def report(self, what: str) -> str:
+        """What a failed test shows of this program."""
         errors = self._error_path.read_text(errors="replace").splitlines()[-ERROR_TAIL_LINES:]
         last = [event for event in self.events[-5:]]
         return "\n".join([f"{self.name} {what}", f"last events: {last}", "--- its errors ---", *errors])

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FIRST_TIMESTAMP_MS = 1_700_000_000_000
 
@@ -87,6 +87,18 @@ def sample_records(seed: int, partitions: int, per_partition: int) -> list[Recor
             timestamp = FIRST_TIMESTAMP_MS + index * 1000 + chance.randrange(-5000, 5000)
             records.append(Record(partition, key, value, headers, timestamp))
     return records
+
+
+def without_nulls(records: list[Record], *, headers: bool, records_of_nulls: bool) -> list[Record]:
+    """The same records for a producer that cannot send some nulls: empty header values, empty values instead."""
+    changed = []
+    for record in records:
+        if headers:
+            record = replace(record, headers=tuple((name, value or b"") for name, value in record.headers))
+        if records_of_nulls and record.key is None and record.value is None:
+            record = replace(record, value=b"")
+        changed.append(record)
+    return changed
 
 
 def numbered_records(first: int, count: int, keys: int = 20) -> list[Record]:

@@ -23,6 +23,16 @@ const emit = (event, values) => process.stdout.write(JSON.stringify({ event, ...
 const hex = (data) => (data == null ? null : data.toString('hex'))
 const unhex = (text) => (text === null ? null : Buffer.from(text, 'hex'))
 
+function fail(error) {
+  process.stderr.write(`${error.stack}\n`)
+  process.exit(1)
+}
+
+// A consumer that kafkajs does not restart by itself has given up.
+function failOnCrash(consumer) {
+  consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => restart || fail(error))
+}
+
 function connect(bootstrap) {
   const retry = FOREVER
   return new Kafka({ clientId: 'fjord-tests', brokers: [bootstrap], logLevel: logLevel.WARN, logCreator: () => log, retry })
@@ -116,6 +126,7 @@ function show(partition, { offset, timestamp, key, value, headers }) {
 // kafkajs reads only in groups: a new one for every run reads from the beginning.
 async function consume({ bootstrap, topic, count }) {
   const consumer = connect(bootstrap).consumer({ groupId: `consume-${process.pid}-${Date.now()}`, maxWaitTimeInMs: 200 })
+  failOnCrash(consumer)
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   let left = count
@@ -148,6 +159,7 @@ async function group({ bootstrap, topic, group }) {
   }
   consumer.on(consumer.events.REBALANCING, () => own([]))
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => own(payload.memberAssignment[topic] ?? []))
+  failOnCrash(consumer)
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await consumer.run({
@@ -179,7 +191,4 @@ const commands = { create, produce, consume, group }
 loadZstd()
   .then(() => commands[process.argv[2]](JSON.parse(process.argv[3])))
   .then(() => process.exit(0))
-  .catch((error) => {
-    process.stderr.write(`${error.stack}\n`)
-    process.exit(1)
-  })
+  .catch(fail)

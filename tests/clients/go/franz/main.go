@@ -54,7 +54,7 @@ func produce(a program.Arguments) {
 		kgo.RecordPartitioner(byKeyOrGiven{kgo.StickyKeyPartitioner(nil)}), kgo.ProducerLinger(20*time.Millisecond))
 	defer client.Close()
 	index := 0
-	program.Lines(func(r program.Record) {
+	program.Lines(func(r program.Record) bool {
 		record := &kgo.Record{Key: r.Key, Value: r.Value, Partition: -1}
 		if r.Partition != nil {
 			record.Partition = *r.Partition
@@ -71,6 +71,7 @@ func produce(a program.Arguments) {
 			program.Check(err)
 			program.Emit("delivered", map[string]any{"index": place, "partition": r.Partition, "offset": r.Offset})
 		})
+		return true
 	})
 	program.Check(client.Flush(context.Background()))
 }

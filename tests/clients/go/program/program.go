@@ -103,28 +103,28 @@ func Check(err error) {
 	}
 }
 
-// Lines decodes each line of standard input and hands it on, until the end of input.
-func Lines[T any](handle func(T)) {
+// Lines decodes each line of standard input and hands it on, until the end of input or a false.
+func Lines[T any](handle func(T) bool) {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var message T
 		Check(json.Unmarshal(lines.Bytes(), &message))
-		handle(message)
+		if !handle(message) {
+			return
+		}
 	}
 	Check(lines.Err())
 }
 
 // Commands hands on each command of standard input until "stop" or the end of input.
 func Commands(handle func(command string)) {
-	stopped := false
-	Lines(func(message struct{ Command string }) {
-		stopped = stopped || message.Command == "stop"
-		if !stopped {
-			handle(message.Command)
-		} else {
-			os.Stdin.Close()
+	Lines(func(message struct{ Command string }) bool {
+		if message.Command == "stop" {
+			return false
 		}
+		handle(message.Command)
+		return true
 	})
 }
 

@@ -60,11 +60,12 @@ func produce(a program.Arguments) {
 	c.Producer.Partitioner = newPartitioner
 	producer, err := sarama.NewAsyncProducer([]string{a.Bootstrap}, c)
 	program.Check(err)
-	var reports sync.WaitGroup
+	var reports, waiting sync.WaitGroup
 	reports.Go(func() {
 		for message := range producer.Successes() {
 			place := map[string]any{"index": message.Metadata, "partition": message.Partition, "offset": message.Offset}
 			program.Emit("delivered", place)
+			waiting.Done()
 		}
 	})
 	reports.Go(func() {
@@ -73,10 +74,13 @@ func produce(a program.Arguments) {
 		}
 	})
 	index := 0
-	program.Lines(func(r program.Record) {
+	program.Lines(func(r program.Record) bool {
+		waiting.Add(1)
 		producer.Input() <- message(a.Topic, r, index)
 		index++
+		return true
 	})
+	waiting.Wait() // A sarama producer that is closed with messages under way may refuse them.
 	producer.AsyncClose()
 	reports.Wait()
 }
