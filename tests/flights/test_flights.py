@@ -15,4 +15,3 @@ def test_every_flight_arrives_in_order(broker, topic):
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
     found = re.search(r"^(\d+) rows arrived", run.stdout, re.MULTILINE)
     assert found and int(found[1]) == ROWS, run.stdout
-
