@@ -20,11 +20,12 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, Interest},
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
+    task::coop::consume_budget,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -275,11 +276,13 @@ impl Reader<'_> {
         loop {
             let at_boundary = self.assembler.is_at_boundary();
             let deadline = if at_boundary {
-                Instant::now() + self.limits.idle_timeout
+                self.limits
+                    .idle_timeout
+                    .map(|timeout| Instant::now() + timeout)
             } else {
                 let started = *self.frame_started.get_or_insert_with(Instant::now);
                 let received = self.assembler.received_bytes() as u64;
-                started + policy::allowed_duration(self.limits.frame_timeout, received)
+                Some(started + policy::allowed_duration(self.limits.frame_timeout, received))
             };
             let (stream, scratch) = (&self.stream, &mut self.scratch);
             let readable = async {
@@ -328,17 +331,24 @@ impl Reader<'_> {
     }
 }
 
+async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Awaits `future`, but not beyond the deadline or the stop.
 async fn interruptible<F: Future>(
     stopped: &mut (impl Future<Output = ()> + Unpin),
-    deadline: Instant,
+    deadline: Option<Instant>,
     future: F,
 ) -> Result<F::Output, Interrupted> {
     tokio::select! {
         biased;
         () = stopped => Err(Interrupted::Stopped),
         output = future => Ok(output),
-        () = sleep_until(deadline) => Err(Interrupted::DeadlinePassed),
+        () = sleep_until_some(deadline) => Err(Interrupted::DeadlinePassed),
     }
 }
 
@@ -355,7 +365,7 @@ async fn poll_now<F: Future>(future: F) -> Option<F::Output> {
 /// Writes responses in order until all are written after the last request, or the connection is
 /// to end at once.
 async fn write_responses<S>(
-    mut stream: WriteHalf<'_>,
+    stream: WriteHalf<'_>,
     shared: &Shared<S>,
     pipeline: &Pipeline,
 ) -> Result<(), CloseReason> {
@@ -365,7 +375,7 @@ async fn write_responses<S>(
             Gathered::Finished => return Ok(()),
             Gathered::Close(close) => return Err(CloseReason::Handler(close)),
             Gathered::Batch(mut batch) => {
-                write_batch(&mut stream, shared, &mut batch).await?;
+                write_batch(&stream, shared, &mut batch).await?;
                 outbox.written(batch);
             }
         }
@@ -373,7 +383,7 @@ async fn write_responses<S>(
 }
 
 async fn write_batch<S>(
-    stream: &mut WriteHalf<'_>,
+    stream: &WriteHalf<'_>,
     shared: &Shared<S>,
     batch: &mut Batch,
 ) -> Result<(), CloseReason> {
@@ -385,20 +395,23 @@ async fn write_batch<S>(
         if batch.chunks.is_empty() {
             return Ok(());
         }
-        let mut slices = [IoSlice::new(&[]); WRITE_MAX_SLICES];
-        let mut used = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&batch.chunks) {
-            *slice = IoSlice::new(chunk);
-            used += 1;
-        }
-        match timeout(WRITE_TICK, stream.write_vectored(&slices[..used])).await {
-            Ok(Ok(0)) => return Err(CloseReason::PeerReset(io::ErrorKind::WriteZero.into())),
-            Ok(Ok(count)) => {
+        match try_write(stream, &batch.chunks) {
+            Ok(0) => return Err(CloseReason::PeerReset(io::ErrorKind::WriteZero.into())),
+            Ok(count) => {
                 shared.metrics.sent_bytes.inc_by(count as u64);
                 progressed = Instant::now();
                 written_bytes += count as u64;
                 advance(&mut batch.chunks, count);
+                // A client that reads fast must not keep this thread from the others' turns.
+                consume_budget().await;
+                continue;
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(CloseReason::PeerReset(error)),
+        }
+        match timeout(WRITE_TICK, stream.writable()).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(CloseReason::PeerReset(error)),
             Err(_elapsed) => {
                 let patience = shared.limits.write_timeout;
@@ -413,6 +426,18 @@ async fn write_batch<S>(
             }
         }
     }
+}
+
+/// Writes as much as the socket takes at once. The list of slices lives only here, not in the
+/// state of every connection.
+fn try_write(stream: &WriteHalf<'_>, chunks: &VecDeque<Bytes>) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); WRITE_MAX_SLICES];
+    let mut used = 0;
+    for (slice, chunk) in slices.iter_mut().zip(chunks) {
+        *slice = IoSlice::new(chunk);
+        used += 1;
+    }
+    stream.try_write_vectored(&slices[..used])
 }
 
 fn skip_empty(chunks: &mut VecDeque<Bytes>) {

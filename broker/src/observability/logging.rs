@@ -2,18 +2,9 @@
 
 use std::io::IsTerminal;
 
+use crate::config::LogFormat;
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, prelude::*};
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON object per line.
-    Json,
-}
 
 /// Logging could not be set up.
 #[derive(Debug, Error)]
