@@ -1,3 +1,4 @@
 //! Coordinators: pure state machines over one runtime that replays, parks and expires.
 
 pub mod groups;
+pub mod shard;
