@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::config::MAX_ID_BYTES;
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::records::offset_commit::OffsetCommitValue;
 use super::types::{CommitPartition, CommitRequest, GroupState, TopicOutcome, TopicOutcomes};
+use fjord_wire::ErrorCode;
 
 /// The first version that calls an unknown group so (KIP-848).
 const FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND: i16 = 9;

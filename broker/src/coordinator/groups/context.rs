@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::shard::{Now, Record, Token};
 use super::config::GroupConfig;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::records::group_metadata::{GroupMetadataKey, GroupMetadataValue};
 use super::records::offset_commit::{OffsetCommitKey, OffsetCommitValue};
@@ -13,6 +12,7 @@ use super::records::{group_metadata, offset_commit};
 use super::reply::Reply;
 use super::timers::{Timer, Timers};
 use super::types::{JoinReply, SyncReply};
+use fjord_wire::ErrorCode;
 
 /// How to take back a change of one committed offset that could not be written.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! OffsetDelete, DeleteGroups, and what a topic's deletion means to groups.
 
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::types::{GroupState, OffsetDeleteRequest, TopicOutcome, TopicOutcomes};
+use fjord_wire::ErrorCode;
 
 /// Handles OffsetDelete (KIP-496) for a group that exists. A topic that members read keeps its
 /// offsets; whether others than consumers read a topic cannot be known, so their groups must have

@@ -1,11 +1,11 @@
 //! DescribeGroups and ListGroups: what groups look like from outside.
 
-use super::error::ErrorCode;
 use super::group::Group;
 use super::member::Member;
 use super::types::{
     DescribedGroup, DescribedMember, GROUP_TYPE, GroupState, ListRequest, ListedGroup,
 };
+use fjord_wire::ErrorCode;
 
 /// Describes a group. Metadata and protocol are those of the present generation, so they are shown
 /// only while it is stable.

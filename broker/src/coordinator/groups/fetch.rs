@@ -4,10 +4,10 @@
 //! reply both fresh and final: after a crash no committed offset that a client was shown goes
 //! back. It also is what `require_stable` (KIP-447) asks for, as long as there are no transactions.
 
-use super::error::ErrorCode;
 use super::group::Group;
 use super::records::offset_commit::OffsetCommitValue;
 use super::types::{FetchReply, FetchRequest, FetchTopic, FetchedOffset, FetchedTopic};
+use fjord_wire::ErrorCode;
 
 /// Handles a request. A group that does not exist has committed nothing.
 pub fn fetch(group: Option<&Group>, request: FetchRequest) -> FetchReply {

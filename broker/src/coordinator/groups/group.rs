@@ -9,12 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::shard::Token;
-use super::error::ErrorCode;
 use super::member::Member;
 use super::offsets::Offsets;
 use super::records::group_metadata::{GroupMetadataValue, MemberMetadata};
 use super::subscription::{self, CONSUMER_PROTOCOL_TYPE};
 use super::types::{GroupState, Protocol};
+use fjord_wire::ErrorCode;
 
 /// How long an initial rebalance still waits for more members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,16 +13,16 @@ use tracing::{debug, info, warn};
 use super::super::shard::{AfterAppend, AppendId, Now, ReplayError, Shard, Step, Token};
 use super::config::{GroupConfig, MAX_EXPIRED_PER_PASS};
 use super::context::{Context, OffsetChange};
-use super::error::ErrorCode;
 use super::group::Group;
 use super::records::{self, Entry};
 use super::reply::{Reply, Request};
 use super::timers::Timer;
 use super::types::{
-    CommitRequest, DeletedGroup, HeartbeatRequest, JoinRequest, LeaveRequest, OffsetDeleteRequest,
+    CommitRequest, HeartbeatRequest, JoinRequest, LeaveReply, LeaveRequest, OffsetDeleteRequest,
     SyncRequest, TopicOutcomes,
 };
 use super::{commit, delete, describe, expire, fetch, heartbeat, join, leave, rebalance, sync};
+use fjord_wire::ErrorCode;
 
 /// An append whose outcome is not known yet.
 #[derive(Debug)]
@@ -80,16 +80,15 @@ impl GroupShard {
                 let outcome = self.delete_offsets(request);
                 self.cx.reply_durably(token, Reply::OffsetDelete(outcome));
             }
-            Request::DeleteGroups(ids) => {
-                let deleted = ids.into_iter().map(|id| self.delete_group(id)).collect();
-                self.cx.reply_durably(token, Reply::DeleteGroups(deleted));
+            Request::DeleteGroup(id) => {
+                let error = self.delete_group(&id);
+                self.cx.reply_durably(token, Reply::DeleteGroup(error));
             }
-            Request::Describe(ids) => {
-                let described = ids.into_iter().map(|id| match self.groups.get(&*id) {
+            Request::Describe(id) => {
+                let described = match self.groups.get(&*id) {
                     Some(group) => describe::describe(group),
                     None => describe::unknown_group(id),
-                });
-                let described = described.collect();
+                };
                 self.cx.reply(token, Reply::Describe(described));
             }
             Request::List(request) => {
@@ -153,7 +152,7 @@ impl GroupShard {
 
     fn leave(&mut self, token: Token, request: LeaveRequest) {
         let reply = if request.group_id.is_empty() {
-            super::types::LeaveReply {
+            LeaveReply {
                 error: ErrorCode::InvalidGroupId,
                 members: Vec::new(),
             }
@@ -197,19 +196,16 @@ impl GroupShard {
         }
     }
 
-    fn delete_group(&mut self, id: String) -> DeletedGroup {
-        let outcome = match self.groups.get_mut(&*id) {
+    fn delete_group(&mut self, id: &str) -> ErrorCode {
+        let outcome = match self.groups.get_mut(id) {
             Some(group) => delete::delete_group(group, &mut self.cx),
             None => Err(ErrorCode::GroupIdNotFound),
         };
         if outcome.is_ok() {
             info!(group = id, "the group is deleted");
-            self.groups.remove(&*id);
+            self.groups.remove(id);
         }
-        DeletedGroup {
-            group_id: id,
-            error: outcome.err().unwrap_or(ErrorCode::None),
-        }
+        outcome.err().unwrap_or(ErrorCode::None)
     }
 
     fn create(&mut self, id: &str) -> Result<(), ErrorCode> {
@@ -292,7 +288,10 @@ impl GroupShard {
                 && later.group == change.group
                 && later.topic == change.topic
         };
-        let mut later = self.in_flight.iter_mut().flat_map(|append| append.changes.iter_mut());
+        let mut later = self
+            .in_flight
+            .iter_mut()
+            .flat_map(|append| append.changes.iter_mut());
         if let Some(later) = later.find(same) {
             later.previous = change.previous;
             return;

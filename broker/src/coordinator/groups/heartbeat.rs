@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::types::{GroupState, HeartbeatRequest};
+use fjord_wire::ErrorCode;
 
 /// Handles a request for a group that exists.
 pub fn heartbeat(group: &Group, cx: &mut Context, request: &HeartbeatRequest) -> ErrorCode {

@@ -17,12 +17,12 @@ use tracing::{info, warn};
 use super::super::shard::Token;
 use super::config::{GroupConfig, MAX_ID_BYTES, NEW_MEMBER_JOIN_TIMEOUT_MS};
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::member::Member;
 use super::rebalance::{joined, maybe_complete_join, prepare_rebalance, rebalance, remove_member};
 use super::reply::Reply;
 use super::types::{GroupState, JoinRequest};
+use fjord_wire::ErrorCode;
 
 /// The first version whose new dynamic members must come back with the id they are given.
 const FIRST_VERSION_WITH_KNOWN_MEMBER_ID: i16 = 4;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::rebalance::{rebalance, remove_member};
 use super::types::{GroupState, LeaveReply, LeaveRequest, LeavingMember, LeftMember};
+use fjord_wire::ErrorCode;
 
 /// Handles a request for a group that exists.
 pub fn leave(group: &mut Group, cx: &mut Context, request: LeaveRequest) -> LeaveReply {

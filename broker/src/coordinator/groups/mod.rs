@@ -16,7 +16,7 @@ pub mod config;
 mod context;
 mod delete;
 mod describe;
-mod error;
+
 mod expire;
 mod fetch;
 mod group;
@@ -29,13 +29,18 @@ mod offsets;
 mod rebalance;
 pub mod records;
 mod reply;
+mod service;
 mod subscription;
 mod sync;
 mod timers;
 mod types;
 
 pub use config::GroupConfig;
-pub use error::ErrorCode;
+pub use fjord_wire::ErrorCode;
 pub use group_shard::GroupShard;
 pub use reply::{Reply, Request};
+pub use service::Groups;
 pub use types::*;
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use tracing::{debug, info};
 
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::{Group, InitialDelay};
 use super::member::Member;
 use super::reply::Reply;
 use super::timers::Timer;
 use super::types::{GroupState, JoinReply, JoinedMember};
+use fjord_wire::ErrorCode;
 
 /// The shortest time after which a rebalance that nobody joined is looked at again, whatever
 /// rebalance timeout the members ask for.

@@ -1,11 +1,11 @@
 //! Requests to a shard of the group coordinator and its replies, one variant for each kind.
 
-use super::error::ErrorCode;
 use super::types::{
-    CommitRequest, DeletedGroup, DescribedGroup, FetchReply, FetchRequest, HeartbeatRequest,
-    JoinReply, JoinRequest, LeaveReply, LeaveRequest, ListRequest, ListedGroup,
-    OffsetDeleteRequest, SyncReply, SyncRequest, TopicOutcomes,
+    CommitRequest, DescribedGroup, FetchReply, FetchRequest, HeartbeatRequest, JoinReply,
+    JoinRequest, LeaveReply, LeaveRequest, ListRequest, ListedGroup, OffsetDeleteRequest,
+    SyncReply, SyncRequest, TopicOutcomes,
 };
+use fjord_wire::ErrorCode;
 
 /// A request to the shard that a group belongs to.
 #[derive(Debug, Clone)]
@@ -24,10 +24,10 @@ pub enum Request {
     Fetch(FetchRequest),
     /// OffsetDelete.
     OffsetDelete(OffsetDeleteRequest),
-    /// DeleteGroups for this shard's groups.
-    DeleteGroups(Vec<String>),
-    /// DescribeGroups for this shard's groups.
-    Describe(Vec<String>),
+    /// DeleteGroups for one group.
+    DeleteGroup(String),
+    /// DescribeGroups for one group.
+    Describe(String),
     /// ListGroups.
     List(ListRequest),
     /// These topics (names and ids) are gone; their committed offsets go too.
@@ -51,10 +51,10 @@ pub enum Reply {
     Fetch(FetchReply),
     /// OffsetDelete.
     OffsetDelete(TopicOutcomes),
-    /// DeleteGroups.
-    DeleteGroups(Vec<DeletedGroup>),
-    /// DescribeGroups.
-    Describe(Vec<DescribedGroup>),
+    /// DeleteGroups for one group.
+    DeleteGroup(ErrorCode),
+    /// DescribeGroups for one group.
+    Describe(DescribedGroup),
     /// ListGroups.
     List(Vec<ListedGroup>),
     /// The offsets of the deleted topics are removed.

@@ -10,12 +10,12 @@ use tracing::{error, info};
 
 use super::super::shard::Token;
 use super::context::Context;
-use super::error::ErrorCode;
 use super::group::Group;
 use super::rebalance::{prepare_rebalance, reset_assignment};
 use super::reply::Reply;
 use super::timers::Timer;
 use super::types::{GroupState, SyncReply, SyncRequest};
+use fjord_wire::ErrorCode;
 
 /// Handles a request for a group that exists.
 pub fn sync(group: &mut Group, cx: &mut Context, token: Token, request: SyncRequest) {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::error::ErrorCode;
+use fjord_wire::ErrorCode;
 
 /// Where a group stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -339,15 +339,6 @@ pub struct OffsetDeleteRequest {
     pub group_id: String,
     /// Topics and partition indexes.
     pub topics: Vec<(String, Vec<i32>)>,
-}
-
-/// What became of the deletion of one group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeletedGroup {
-    /// The group.
-    pub group_id: String,
-    /// The outcome.
-    pub error: ErrorCode,
 }
 
 /// DescribeGroups' reply for one group.
