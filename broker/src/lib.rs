@@ -1,6 +1,7 @@
 //! The Fjord broker as a library; `main.rs` is a thin shell around it.
 
 pub mod api;
+pub mod broker;
 pub mod config;
 pub mod coordinator;
 pub mod metadata;

@@ -21,6 +21,9 @@ pub mod image;
 pub mod placement;
 pub mod records;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+mod topic_id;
 pub mod topic_name;
 
 pub use delta::Delta;
@@ -28,3 +31,4 @@ pub use image::{Broker, Image, Partition, Topic};
 pub use store::{
     Decision, ExecuteError, ImageObserver, MetadataLog, MetadataLogError, MetadataStore,
 };
+pub use topic_id::new_topic_id;

@@ -56,6 +56,14 @@ pub trait ImageObserver: Send + Sync {
     fn before_publish(&self, old: &Image, new: &Image, delta: &Delta);
 }
 
+impl ImageObserver for Vec<Box<dyn ImageObserver>> {
+    fn before_publish(&self, old: &Image, new: &Image, delta: &Delta) {
+        for observer in self {
+            observer.before_publish(old, new, delta);
+        }
+    }
+}
+
 /// Why a command was not carried out.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ExecuteError {
@@ -220,35 +228,13 @@ mod tests {
     use std::sync::Mutex as SyncMutex;
 
     use super::*;
-    use crate::metadata::commands::{
-        self, CreatedTopic,
-        testing::{DEFAULTS, accept_all, image_with_brokers, new_topic},
+    use crate::metadata::{
+        commands::{
+            self, CreatedTopic,
+            testing::{DEFAULTS, image_with_brokers, new_topic},
+        },
+        testing::MemoryLog,
     };
-
-    /// A log in memory that can be told to refuse.
-    #[derive(Clone, Default)]
-    struct MemoryLog {
-        records: Arc<SyncMutex<Vec<EncodedRecord>>>,
-        refuse: Arc<SyncMutex<bool>>,
-    }
-
-    impl MetadataLog for MemoryLog {
-        fn append(
-            &self,
-            records: Vec<EncodedRecord>,
-            _: i64,
-        ) -> BoxFuture<Result<(), MetadataLogError>> {
-            let log = self.clone();
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                if *log.refuse.lock().unwrap() {
-                    return Err(MetadataLogError("no space".to_owned()));
-                }
-                log.records.lock().unwrap().extend(records);
-                Ok(())
-            })
-        }
-    }
 
     type Seen = Arc<SyncMutex<Vec<Delta>>>;
 
@@ -263,12 +249,9 @@ mod tests {
     fn open(log: &MemoryLog) -> (MetadataStore, Seen) {
         let seen = Seen::default();
         for broker in image_with_brokers(1).brokers() {
-            log.records
-                .lock()
-                .unwrap()
-                .push(Record::Broker(broker.as_ref().clone()).encode());
+            log.push(Record::Broker(broker.as_ref().clone()).encode());
         }
-        let image = replay(log.records.lock().unwrap().clone()).unwrap();
+        let image = replay(log.records()).unwrap();
         (
             MetadataStore::open(image, log.clone(), Recorder(Arc::clone(&seen))),
             seen,
@@ -278,9 +261,7 @@ mod tests {
     async fn create(store: &MetadataStore, name: &str) -> Result<CreatedTopic, ExecuteError> {
         let topic = new_topic(name);
         let created = store
-            .try_execute(move |image| {
-                commands::create_topics(image, &[topic], DEFAULTS, &accept_all)
-            })
+            .try_execute(move |image| commands::create_topics(image, &[topic], DEFAULTS))
             .await?
             .unwrap();
         Ok(created.into_iter().next().unwrap().unwrap())
@@ -292,7 +273,7 @@ mod tests {
         let (store, seen) = open(&log);
         create(&store, "a").await.unwrap();
         create(&store, "b").await.unwrap();
-        let replayed = replay(log.records.lock().unwrap().clone()).unwrap();
+        let replayed = replay(log.records()).unwrap();
         assert_eq!(replayed, *store.image());
         let seen = seen.lock().unwrap();
         let created = |delta: &Delta| delta.topics_created.len();
@@ -320,14 +301,14 @@ mod tests {
     async fn a_refused_append_changes_nothing() {
         let log = MemoryLog::default();
         let (store, seen) = open(&log);
-        *log.refuse.lock().unwrap() = true;
+        log.set_refusing(true);
         assert!(matches!(
             create(&store, "a").await,
             Err(ExecuteError::Log(_))
         ));
         assert_eq!(store.image().topic_count(), 0);
         assert_eq!(seen.lock().unwrap().len(), 1);
-        *log.refuse.lock().unwrap() = false;
+        log.set_refusing(false);
         create(&store, "a").await.unwrap();
         assert_eq!(store.image().topic_count(), 1);
     }
@@ -357,8 +338,7 @@ mod tests {
         let start = std::time::Instant::now();
         for number in 0..10_000 {
             let topic = new_topic(&format!("topic.{number}"));
-            let decision =
-                commands::create_topics(&image, &[topic], DEFAULTS, &accept_all).unwrap();
+            let decision = commands::create_topics(&image, &[topic], DEFAULTS).unwrap();
             image = decision.records.into_iter().fold(image, Image::apply);
         }
         assert_eq!(image.partition_count(), 30_000);
