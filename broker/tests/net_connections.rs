@@ -241,6 +241,7 @@ async fn a_client_that_never_reads_is_bounded_and_closed() {
 async fn clients_that_never_read_go_early_when_memory_is_short() {
     let running = start(|options| {
         options.server.send_buffer_bytes = Some(64 * 1024);
+        options.server.shutdown_timeout = 10 * PATIENCE;
         options.broker.response_memory_bytes = 8 * LARGE_BYTES;
     });
     let mut clients = Vec::new();
@@ -254,7 +255,9 @@ async fn clients_that_never_read_go_early_when_memory_is_short() {
     // Their own timeout is minutes away; only the pressure can end them.
     until("some are closed", || running.closed("write_timeout") > 0).await;
     running.assert_serves().await;
+    // Nor does a shutdown wait for those that are left until its deadline.
     running.stop().await;
+    drop(clients);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   frame ─► Api::call ─► header ─► table::find ─► Handler::handle (first stage) ─► Answer
 //!                                                                     Now / Later │
-//!   Response ◄──────────────── encode ◄───────────────────────────────────────────┘
+//!   Frame ◄─────────────────── encode ◄───────────────────────────────────────────┘
 //! ```
 //!
 //! A handler's first stage runs in the order of the requests of a connection, as in Kafka, where a
@@ -39,15 +39,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fjord_wire::{
-    ApiKey, DecodedHeader, Reader, Request, RequestStart, decode_request_header, encode_response,
-    messages::api_versions_response::ApiVersionsResponse,
+    ApiKey, DecodedHeader, Frame, Reader, Request, RequestStart, decode_request_header,
+    encode_response, messages::api_versions_response::ApiVersionsResponse,
 };
 
 pub use call::{Answer, Call, Handler};
 
 use crate::{
     broker::Broker,
-    net::{CloseConnection, Reply, RequestContext, Response, Service},
+    net::{CloseConnection, Reply, RequestContext, Service},
 };
 
 /// Serves all APIs of the table on behalf of one broker.
@@ -109,9 +109,9 @@ fn encode<R: fjord_wire::Encode>(
     api_key: ApiKey,
     version: i16,
     response: &R,
-) -> Result<Response, CloseConnection> {
+) -> Result<Frame, CloseConnection> {
     match encode_response(correlation_id, api_key, version, response) {
-        Ok(frame) => Ok(Response::new(frame.into_chunks())),
+        Ok(frame) => Ok(frame),
         Err(error) => {
             tracing::error!(api = api_key.name(), version, %error, "response cannot be encoded");
             Err(CloseConnection::because(format!(

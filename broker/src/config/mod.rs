@@ -47,4 +47,4 @@ pub use listeners::{AdvertisedListener, ListenAddress, ListenerConfig};
 pub use reference::configuration_reference;
 pub use table::{broker_config, broker_configs, topic_config, topic_configs};
 pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
-pub use validate::{InvalidConfig, InvalidConfigKind, TableRules};
+pub use validate::{InvalidConfig, InvalidConfigKind};

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::metadata::commands::{ConfigRules, ListDefault, ResourceKind};
-
-use super::definition::{ConfigDef, ConfigType, Update};
+use super::definition::{ConfigDef, Update};
 use super::error::{explain_unknown_broker_config, explain_unknown_topic_config, value_hint};
 use super::table::{broker_config, topic_config};
 use super::value::Value;
@@ -107,38 +105,4 @@ pub fn known_broker_config(name: &str) -> Result<&'static ConfigDef, InvalidConf
         let (reason, fix) = explain_unknown_broker_config(name);
         InvalidConfig::new(name, format!("{reason}; {fix}"), InvalidConfigKind::Unknown)
     })
-}
-
-/// The table of configs as the rules that the metadata's commands ask for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TableRules;
-
-impl ConfigRules for TableRules {
-    fn validate_topic(&self, overrides: &BTreeMap<String, String>) -> Result<(), String> {
-        validate_topic_configs(overrides).map_err(|error| error.to_string())
-    }
-
-    fn validate_broker(
-        &self,
-        _broker_id: Option<i32>,
-        overrides: &BTreeMap<String, String>,
-    ) -> Result<(), String> {
-        // Every dynamic config may be set for one broker as well as for all of them.
-        let mut overrides = overrides.iter();
-        let valid = overrides.try_for_each(|(name, value)| validate_broker_config(name, value));
-        valid.map_err(|error| error.to_string())
-    }
-
-    fn list_default(&self, kind: ResourceKind, name: &str) -> ListDefault {
-        let definition = match kind {
-            ResourceKind::Topic => topic_config(name),
-            ResourceKind::Broker => broker_config(name),
-        };
-        match definition {
-            Some(definition) if definition.config_type == ConfigType::List => {
-                ListDefault::List(definition.default.map(str::to_owned))
-            }
-            _ => ListDefault::NotAList,
-        }
-    }
 }

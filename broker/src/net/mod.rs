@@ -18,8 +18,10 @@ mod frame;
 mod limits;
 mod pipeline;
 mod policy;
+mod reader;
 mod server;
 mod service;
+mod writer;
 
 pub use bind::BindError;
 pub(crate) use bind::{BoundListener, bind_tcp};

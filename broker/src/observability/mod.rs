@@ -4,6 +4,7 @@
 //! hands to whoever reports into them; there are no globals. [`http`] serves both to Prometheus
 //! and to probes, [`grpc`] repeats readiness to gRPC clients.
 
+pub mod definitions;
 pub mod grpc;
 pub mod health;
 pub mod http;

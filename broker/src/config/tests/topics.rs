@@ -1,14 +1,12 @@
-//! Topic configs: what holds, what is refused, and the rules for the metadata.
+//! Topic configs: what holds, and what is refused.
 
 use std::collections::BTreeMap;
 
 use super::config;
 use crate::config::validate::{validate_broker_config, validate_topic_configs};
 use crate::config::{
-    BrokerConfig, CleanupPolicy, CompressionType, InvalidConfigKind, TableRules, TimestampType,
-    TopicConfig,
+    BrokerConfig, CleanupPolicy, CompressionType, InvalidConfigKind, TimestampType, TopicConfig,
 };
-use crate::metadata::commands::{ConfigRules, ListDefault, ResourceKind};
 
 fn topic(overrides: &[(&str, &str)], broker: &BrokerConfig) -> TopicConfig {
     let overrides = overrides
@@ -220,42 +218,4 @@ fn broker_configs_change_only_where_they_may() {
         Err(InvalidConfigKind::ReadOnly)
     );
     assert_eq!(kind("no.such.config", "5"), Err(InvalidConfigKind::Unknown));
-}
-
-#[test]
-fn the_table_gives_the_metadata_its_rules() {
-    let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
-    assert_eq!(TableRules.validate_topic(&map("retention.ms", "1")), Ok(()));
-    assert!(
-        TableRules
-            .validate_topic(&map("retention.ms", "x"))
-            .is_err()
-    );
-    assert_eq!(
-        TableRules.validate_broker(None, &map("message.max.bytes", "1")),
-        Ok(())
-    );
-    let error = TableRules.validate_broker(Some(1), &map("num.partitions", "1"));
-    assert!(
-        error
-            .expect_err("read at start")
-            .starts_with("num.partitions cannot be changed while")
-    );
-    let list = ListDefault::List(Some("delete".to_owned()));
-    assert_eq!(
-        TableRules.list_default(ResourceKind::Topic, "cleanup.policy"),
-        list
-    );
-    assert_eq!(
-        TableRules.list_default(ResourceKind::Broker, "log.cleanup.policy"),
-        list
-    );
-    assert_eq!(
-        TableRules.list_default(ResourceKind::Topic, "retention.ms"),
-        ListDefault::NotAList
-    );
-    assert_eq!(
-        TableRules.list_default(ResourceKind::Topic, "foo"),
-        ListDefault::NotAList
-    );
 }

@@ -4,8 +4,7 @@ use crate::{
     config::{
         ConfigDef, ConfigType, InvalidConfig,
         validate::{
-            append_to_list, known_broker_config, known_topic_config, subtract_from_list,
-            validate_broker_config, validate_topic_configs,
+            known_broker_config, known_topic_config, validate_broker_config, validate_topic_configs,
         },
     },
     metadata::{
@@ -108,7 +107,7 @@ fn alter_resource(
                 .topic(name)
                 .ok_or_else(|| AlterConfigsError::UnknownTopic(name.clone()))?;
             let configs = altered(&topic.configs, &request.alteration, known_topic_config)?;
-            check_topic_configs(&configs)?;
+            validate_topic_configs(&configs)?;
             let changed = configs != topic.configs;
             Ok(changed.then(|| {
                 Topic {
@@ -136,14 +135,6 @@ fn alter_resource(
             }))
         }
     }
-}
-
-/// Checks all overrides of a topic together.
-pub(super) fn check_topic_configs(configs: &Configs) -> Result<(), InvalidConfig> {
-    let configs = configs
-        .iter()
-        .map(|(name, value)| (name.clone(), Some(value.clone())));
-    validate_topic_configs(&configs.collect())
 }
 
 /// Finds the definition of a config by its name.
@@ -188,26 +179,32 @@ fn apply_operation(
             configs.remove(name);
             return Ok(());
         }
-        ConfigOperation::Append(values) => append_to_list(
-            list_definition(name, "APPEND", definitions)?,
-            current,
-            values,
-        )?,
-        ConfigOperation::Subtract(values) => subtract_from_list(
-            list_definition(name, "SUBTRACT", definitions)?,
-            current,
-            values,
-        )?,
+        ConfigOperation::Append(values) => {
+            let mut list = current_list(name, current, "APPEND", definitions)?;
+            for value in split_list(values) {
+                if !list.contains(&value) {
+                    list.push(value);
+                }
+            }
+            list.join(",")
+        }
+        ConfigOperation::Subtract(values) => {
+            let mut list = current_list(name, current, "SUBTRACT", definitions)?;
+            list.retain(|existing| !split_list(values).any(|value| value == *existing));
+            list.join(",")
+        }
     };
     configs.insert(name.to_owned(), value);
     Ok(())
 }
 
-fn list_definition(
+/// What a list config holds: its override, or else its default.
+fn current_list<'a>(
     name: &str,
+    current: Option<&'a str>,
     operation: &'static str,
     definitions: Definitions,
-) -> Result<&'static ConfigDef, AlterConfigsError> {
+) -> Result<Vec<&'a str>, AlterConfigsError> {
     let definition = definitions(name)?;
     if definition.config_type != ConfigType::List {
         return Err(AlterConfigsError::NotAList {
@@ -215,7 +212,14 @@ fn list_definition(
             name: name.to_owned(),
         });
     }
-    Ok(definition)
+    Ok(split_list(current.or(definition.default).unwrap_or_default()).collect())
+}
+
+fn split_list(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@ use uuid::Uuid;
 
 use super::{
     AssignmentError, MAX_PARTITIONS_PER_REQUEST, MAX_PARTITIONS_PER_TOPIC, TooManyPartitions,
-    advance_incarnation, alter_configs::check_topic_configs, candidates, check_assignment,
-    new_partitions,
+    advance_incarnation, candidates, check_assignment, new_partitions,
 };
 use crate::{
-    config::InvalidConfig,
+    config::{InvalidConfig, validate::validate_topic_configs},
     metadata::{
         Decision, Image,
         image::Configs,
@@ -177,7 +176,7 @@ fn create_topic(
 ) -> Result<TopicRecord, CreateTopicError> {
     check_name(image, &topic.name)?;
     let configs = collect_configs(&topic.configs)?;
-    check_topic_configs(&configs)?;
+    validate_topic_configs(&configs)?;
     let placements = if topic.assignments.is_empty() {
         place(image, topic, defaults)?
     } else {
