@@ -10,5 +10,6 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod log_figures;
 mod process;
 mod topics;

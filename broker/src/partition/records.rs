@@ -6,7 +6,6 @@ use bytes::Bytes;
 use fjord_log::{AppendError, CompactionPolicy, Log, Partition};
 use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, BatchOptions, Compression};
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::set::{METADATA_PARTITION, Partitions};
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
         shard::{Record, ReplayError},
     },
     metadata::{
-        BoxFuture, MetadataLog, MetadataLogError, MetadataStore, records::EncodedRecord, topic_name,
+        MetadataLog, MetadataLogError, records::EncodedRecord, store::BoxFuture, topic_name,
     },
 };
 
@@ -199,35 +198,23 @@ impl MetadataLog for MetadataPartition {
 
 /// The partitions of `__consumer_offsets`.
 pub struct OffsetsTopic {
-    metadata: MetadataStore,
     partitions: Arc<Partitions>,
     compression: Compression,
 }
 
 impl OffsetsTopic {
-    /// The topic as the metadata has it, whose batches are compressed as
-    /// `offsets.topic.compression.codec` says.
-    pub fn new(
-        metadata: MetadataStore,
-        partitions: Arc<Partitions>,
-        compression: Compression,
-    ) -> Self {
+    /// The topic as `partitions` has it, whose batches are compressed as `offsets.topic.compression.codec`
+    /// says.
+    pub fn new(partitions: Arc<Partitions>, compression: Compression) -> Self {
         Self {
-            metadata,
             partitions,
             compression,
         }
     }
 
-    fn topic_id(&self) -> Option<Uuid> {
-        let image = self.metadata.image();
-        image
-            .topic(topic_name::CONSUMER_OFFSETS)
-            .map(|topic| topic.id)
-    }
-
     fn leader(&self, partition: i32) -> Option<Arc<super::Leader>> {
-        self.partitions.leader(&self.topic_id()?, partition)
+        let topic_id = self.partitions.topic_id(topic_name::CONSUMER_OFFSETS)?;
+        self.partitions.leader(&topic_id, partition)
     }
 }
 

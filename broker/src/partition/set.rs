@@ -25,6 +25,7 @@ pub struct Partitions {
     log: Arc<Log>,
     live_config: LiveConfig,
     topics: RwLock<HashMap<Uuid, Arc<[Arc<Leader>]>>>,
+    ids: RwLock<HashMap<Arc<str>, Uuid>>,
 }
 
 impl Partitions {
@@ -34,12 +35,20 @@ impl Partitions {
             log,
             live_config,
             topics: RwLock::default(),
+            ids: RwLock::default(),
         })
     }
 
     /// The log that all partitions are in.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// The id of the topic that has this name now. While the metadata changes it may be a step ahead of the
+    /// published image.
+    pub fn topic_id(&self, name: &str) -> Option<Uuid> {
+        let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        ids.get(name).copied()
     }
 
     /// The partition `index` of a topic, if this broker leads it.
@@ -113,6 +122,9 @@ impl Partitions {
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.insert(topic.id, leaders.into());
+        drop(topics);
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        ids.insert(Arc::clone(&topic.name), topic.id);
     }
 
     fn close(&self, topic: &Topic) {
@@ -120,6 +132,10 @@ impl Partitions {
             let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
             topics.remove(&topic.id)
         };
+        self.ids
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&topic.name);
         for leader in removed.iter().flat_map(|leaders| leaders.iter()) {
             if let Err(failed) = self.log.delete_partition(leader.log().id()) {
                 error!(partition = ?leader, error = %failed, "cannot delete a partition's data");
