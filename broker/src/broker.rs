@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::fetch::session::FetchSessions,
     config::{BrokerConfig, DynamicConfigs},
+    coordinator::groups::Groups,
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{self, InternalTopic, InternalTopicError},
         image::Configs,
         topic_name,
     },
-    coordinator::groups::Groups,
     net::ConnectionContext,
     observability::metrics::Metrics,
     partition::Partitions,

@@ -64,7 +64,10 @@ fn main() -> ExitCode {
 
 /// Asks for a stop in order at the first SIGTERM or SIGINT.
 async fn cancel_on_signal(shutdown: CancellationToken) {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     match (terminate, interrupt) {
         (Ok(mut terminate), Ok(mut interrupt)) => {
             tokio::select! {

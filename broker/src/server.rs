@@ -24,6 +24,7 @@ use crate::{
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{RegisterBroker, ensure_cluster_id, register_broker},
+        new_cluster_id,
         records::Endpoint,
         store::{ReplayError, replay},
     },
@@ -102,7 +103,11 @@ pub async fn run(
         background.spawn(http.run(background_stop.clone()));
     }
     let outcome = match Parts::start(config, &health, &metrics).await {
-        Ok(parts) => parts.serve(&health, &metrics, addresses, shutdown, ready).await,
+        Ok(parts) => {
+            parts
+                .serve(&health, &metrics, addresses, shutdown, ready)
+                .await
+        }
         Err(error) => Err(error),
     };
     background_stop.cancel();
@@ -120,7 +125,11 @@ struct Parts {
 }
 
 impl Parts {
-    async fn start(config: BrokerConfig, health: &Health, metrics: &Metrics) -> Result<Self, ServerError> {
+    async fn start(
+        config: BrokerConfig,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, ServerError> {
         let options = log_options(&config.log);
         let (log, metadata_partition, records) = tokio::task::spawn_blocking(move || {
             let log = Arc::new(Log::open(options)?);
@@ -138,14 +147,15 @@ impl Parts {
         let partitions = Partitions::new(Arc::clone(&log), live_config.clone());
         let config = live_config.get();
         let codec = Compression::from_code(i16::from(config.groups.offsets_topic_compression));
-        let offsets = OffsetsTopic::new(Arc::clone(&partitions), codec.unwrap_or(Compression::None));
+        let offsets =
+            OffsetsTopic::new(Arc::clone(&partitions), codec.unwrap_or(Compression::None));
         let groups = Groups::new(GroupConfig::from(&config.groups), Arc::new(offsets));
-        let observers = Observers(vec![
+        let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
             Box::new(GroupsObserver::new(groups.clone())),
             Box::new(ForgetTopics(metrics.clone())),
-        ]);
+        ];
         let metadata = MetadataStore::open(image, metadata_partition, observers);
         partitions.delete_unclaimed();
         register(&metadata, &config).await?;
@@ -173,7 +183,12 @@ impl Parts {
             stopping: CancellationToken::new(),
             io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
         };
-        Ok(Self { broker: Arc::new(broker), log, housekeeping, log_failed })
+        Ok(Self {
+            broker: Arc::new(broker),
+            log,
+            housekeeping,
+            log_failed,
+        })
     }
 
     async fn serve(
@@ -245,7 +260,11 @@ impl Parts {
         let groups = self.broker.groups.clone();
         let stop_groups = stop.clone();
         tasks.spawn(async move { groups.run(stop_groups).await });
-        tasks.spawn(follow_connection_limits(self.broker.live_config.clone(), limits, stop.clone()));
+        tasks.spawn(follow_connection_limits(
+            self.broker.live_config.clone(),
+            limits,
+            stop.clone(),
+        ));
         Ok(())
     }
 }
@@ -293,7 +312,7 @@ fn tell_recovery(log: &Log) {
 
 /// Gives a new cluster its id, and makes this broker known.
 async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(), ServerError> {
-    let new_id = Uuid::new_v4().to_string();
+    let new_id = new_cluster_id();
     let cluster_id = metadata
         .execute(move |image| ensure_cluster_id(image, new_id))
         .await?;
@@ -311,19 +330,13 @@ async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(),
     let epoch = metadata
         .execute(move |image| register_broker(image, broker))
         .await?;
-    info!(cluster_id, broker_id = config.node.node_id, epoch, "registered");
+    info!(
+        cluster_id,
+        broker_id = config.node.node_id,
+        epoch,
+        "registered"
+    );
     Ok(())
-}
-
-/// Several observers, one after the other.
-struct Observers(Vec<Box<dyn ImageObserver>>);
-
-impl ImageObserver for Observers {
-    fn before_publish(&self, old: &Image, new: &Image, delta: &Delta) {
-        for observer in &self.0 {
-            observer.before_publish(old, new, delta);
-        }
-    }
 }
 
 /// Takes the series of deleted topics out of the metrics.

@@ -73,7 +73,9 @@ impl Handler for DeleteRecords {
             let outcomes = tokio::time::timeout(timeout, done).await.ok();
             for place in places {
                 let answer = &mut response.topics[place.topic].partitions[place.partition];
-                let outcome = outcomes.as_ref().and_then(|all| all.get(place.slot)?.as_ref());
+                let outcome = outcomes
+                    .as_ref()
+                    .and_then(|all| all.get(place.slot)?.as_ref());
                 match outcome {
                     Some(Ok(_)) => {
                         let log_start = place.leader.bounds().log_start;
@@ -117,7 +119,9 @@ fn start(
     let waiting = gather.slot();
     let slot = waiting.index();
     leader
-        .delete_records_before(target, move |result| waiting.fill(result.map_err(ApiError::from)))
+        .delete_records_before(target, move |result| {
+            waiting.fill(result.map_err(ApiError::from))
+        })
         .map_err(ApiError::from)?;
     Ok((leader, slot))
 }

@@ -44,7 +44,10 @@ impl Handler for DescribeLogDirs {
                 partition_size: i64::try_from(leader.log().size_bytes()).unwrap_or(i64::MAX),
                 ..DescribeLogDirsPartition::default()
             };
-            topics.entry(leader.topic().to_owned()).or_default().push(partition);
+            topics
+                .entry(leader.topic().to_owned())
+                .or_default()
+                .push(partition);
         }
         let log = call.broker.partitions.log();
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -81,7 +84,9 @@ fn wanted(call: &Call<DescribeLogDirsRequest>) -> Vec<std::sync::Arc<Leader>> {
     };
     let image = call.image();
     for topic in topics {
-        let Some(found) = image.topic(&topic.topic) else { continue };
+        let Some(found) = image.topic(&topic.topic) else {
+            continue;
+        };
         let named = topic.partitions.iter();
         leaders.extend(named.filter_map(|index| call.broker.partitions.leader(&found.id, *index)));
     }

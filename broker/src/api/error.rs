@@ -86,7 +86,9 @@ impl From<ReadError> for ApiError {
 impl From<ProducerIdError> for ApiError {
     fn from(error: ProducerIdError) -> ApiError {
         match error {
-            ProducerIdError::Exhausted(error) => ApiError::of(ErrorCode::UnknownServerError, &error),
+            ProducerIdError::Exhausted(error) => {
+                ApiError::of(ErrorCode::UnknownServerError, &error)
+            }
             ProducerIdError::Execute(error) => error.into(),
         }
     }

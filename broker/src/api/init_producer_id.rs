@@ -54,7 +54,9 @@ impl Handler for InitProducerId {
 async fn producer_id(call: &Call<InitProducerIdRequest>) -> Result<(i64, i16), ApiError> {
     let request = &call.request;
     if request.transactional_id.is_some() {
-        return Err(ApiError::invalid_request("transactions are not supported yet"));
+        return Err(ApiError::invalid_request(
+            "transactions are not supported yet",
+        ));
     }
     if !call.is_authorized(Operation::IdempotentWrite, Resource::cluster()) {
         return Err(ErrorCode::ClusterAuthorizationFailed.into());
@@ -63,6 +65,9 @@ async fn producer_id(call: &Call<InitProducerIdRequest>) -> Result<(i64, i16), A
     match known {
         // The epochs of an id are used up below the greatest, which is kept for fencing.
         (id, epoch) if id >= 0 && (0..i16::MAX - 1).contains(&epoch) => Ok((id, epoch + 1)),
-        _ => Ok((call.broker.producer_ids.next(&call.broker.metadata).await?, 0)),
+        _ => Ok((
+            call.broker.producer_ids.next(&call.broker.metadata).await?,
+            0,
+        )),
     }
 }

@@ -42,7 +42,9 @@ pub(super) fn find<M>(
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
     let image = call.image();
-    let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic = image
+        .topic(name)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     call.broker
         .partitions
         .leader(&topic.id, index)

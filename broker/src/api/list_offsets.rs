@@ -29,6 +29,9 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// The first version whose response says in which leader epoch an offset is.
+const FIRST_WITH_EPOCH: i16 = 4;
+
 /// Stands for no offset and for no timestamp.
 const NONE: i64 = -1;
 
@@ -54,21 +57,28 @@ impl Handler for ListOffsets {
             for partition in topic.partitions {
                 let index = partition.partition_index;
                 let leader = leadership::find(&call, Operation::Describe, &topic.name, index);
-                asked.push(Asked { topic: place, partition, leader });
+                asked.push(Asked {
+                    topic: place,
+                    partition,
+                    leader,
+                });
             }
             response.topics.push(ListOffsetsTopicResponse {
                 name: topic.name,
                 partitions: Vec::new(),
             });
         }
-        let broker = Arc::clone(&call.broker);
+        let (broker, version) = (Arc::clone(&call.broker), call.version);
         Ok(Answer::later(async move {
             // Times are looked up on disk; the ends are not, but one way for all is simple.
             let answers = broker.blocking(move || {
                 let answer = |asked: &Asked| (asked.topic, answer(asked));
                 asked.iter().map(answer).collect::<Vec<_>>()
             });
-            for (topic, partition) in answers.await.unwrap_or_default() {
+            for (topic, mut partition) in answers.await.unwrap_or_default() {
+                if version < FIRST_WITH_EPOCH {
+                    partition.leader_epoch = -1;
+                }
                 response.topics[topic].partitions.push(partition);
             }
             response
@@ -118,13 +128,24 @@ fn look_up(leader: &Leader, asked: &ListOffsetsPartition) -> Result<(i64, i64, i
     match asked.timestamp {
         LATEST => {
             let end = bounds.last_stable;
-            let epoch = leader.log().latest_epoch().map_or(leader.leader_epoch(), |latest| latest.epoch);
+            let epoch = leader
+                .log()
+                .latest_epoch()
+                .map_or(leader.leader_epoch(), |latest| latest.epoch);
             Ok((signed(end), NONE, epoch))
         }
-        EARLIEST | EARLIEST_LOCAL => Ok((signed(bounds.log_start), NONE, epoch_at(bounds.log_start))),
-        MAX_TIMESTAMP => leader.offset_of_max_timestamp().map(of_record).map_err(failed),
+        EARLIEST | EARLIEST_LOCAL => {
+            Ok((signed(bounds.log_start), NONE, epoch_at(bounds.log_start)))
+        }
+        MAX_TIMESTAMP => leader
+            .offset_of_max_timestamp()
+            .map(of_record)
+            .map_err(failed),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok((NONE, NONE, -1)),
-        time if time >= 0 => leader.offset_for_timestamp(time).map(of_record).map_err(failed),
+        time if time >= 0 => leader
+            .offset_for_timestamp(time)
+            .map(of_record)
+            .map_err(failed),
         _ => Err(ErrorCode::UnsupportedForMessageFormat),
     }
 }

@@ -22,14 +22,18 @@ impl Handler for OffsetForLeaderEpoch {
     async fn handle(
         call: Call<OffsetForLeaderEpochRequest>,
     ) -> Result<Answer<OffsetForLeaderEpochResponse>, CloseConnection> {
-        let topics = call.request.topics.iter().map(|topic| OffsetForLeaderTopicResult {
-            topic: topic.topic.clone(),
-            partitions: topic
-                .partitions
-                .iter()
-                .map(|partition| answer(&call, &topic.topic, partition))
-                .collect(),
-        });
+        let topics = call
+            .request
+            .topics
+            .iter()
+            .map(|topic| OffsetForLeaderTopicResult {
+                topic: topic.topic.clone(),
+                partitions: topic
+                    .partitions
+                    .iter()
+                    .map(|partition| answer(&call, &topic.topic, partition))
+                    .collect(),
+            });
         let response = OffsetForLeaderEpochResponse {
             throttle_time_ms: 0,
             topics: topics.collect(),

@@ -29,12 +29,7 @@ use fjord_wire::{
     },
 };
 
-use super::{
-    Answer, Call, Handler,
-    call::first_of,
-    error::ApiError,
-    gather::Gather,
-};
+use super::{Answer, Call, Handler, call::first_of, error::ApiError, gather::Gather};
 use crate::{
     config::{CompressionType, TimestampType, TopicConfig},
     metadata::{Image, Topic, topic_name},
@@ -76,7 +71,13 @@ impl Handler for Produce {
         let mut places = Vec::new();
         let mut bytes = 0;
         for topic in topics {
-            let started = start_topic(&call, topic, response.responses.len(), &mut gather, &mut places);
+            let started = start_topic(
+                &call,
+                topic,
+                response.responses.len(),
+                &mut gather,
+                &mut places,
+            );
             bytes += started.1;
             response.responses.push(started.0);
         }
@@ -100,7 +101,10 @@ impl Handler for Produce {
     }
 
     fn first_error(response: &ProduceResponse) -> i16 {
-        let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        let partitions = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses);
         first_of(partitions.map(|partition| partition.error_code))
     }
 }
@@ -160,12 +164,16 @@ fn find_topic<'a>(
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
     let found = if call.version >= 13 {
-        image.topic_by_id(&topic.topic_id).ok_or(ErrorCode::UnknownTopicId)?
+        image
+            .topic_by_id(&topic.topic_id)
+            .ok_or(ErrorCode::UnknownTopicId)?
     } else {
         if !call.is_authorized(Operation::Write, Resource::topic(&topic.name)) {
             return Err(ErrorCode::TopicAuthorizationFailed.into());
         }
-        image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+        image
+            .topic(&topic.name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?
     };
     if !call.is_authorized(Operation::Write, Resource::topic(&found.name)) {
         return Err(ErrorCode::TopicAuthorizationFailed.into());
@@ -173,7 +181,10 @@ fn find_topic<'a>(
     if topic_name::is_internal(&found.name) && call.client_id != ADMIN_CLIENT_ID {
         return Err(ApiError::new(
             ErrorCode::InvalidTopicException,
-            format!("{} is internal and takes no records from clients", found.name),
+            format!(
+                "{} is internal and takes no records from clients",
+                found.name
+            ),
         ));
     }
     Ok(found)
@@ -187,7 +198,10 @@ struct Refusal {
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
-        Self { error, record_index: None }
+        Self {
+            error,
+            record_index: None,
+        }
     }
 }
 
@@ -206,7 +220,11 @@ fn start_partition(
     gather: &mut Gather<Result<AppendOutcome, ApiError>>,
 ) -> Result<Queued, Refusal> {
     let unknown = || Refusal::from(ApiError::from(ErrorCode::UnknownTopicOrPartition));
-    let leader = call.broker.partitions.leader(&topic.id, data.index).ok_or_else(unknown)?;
+    let leader = call
+        .broker
+        .partitions
+        .leader(&topic.id, data.index)
+        .ok_or_else(unknown)?;
     let batch = the_batch(data.records.unwrap_or_default())?;
     let config = leader.config();
     let now_ms = now_ms();
@@ -217,13 +235,21 @@ fn start_partition(
     };
     let counters = call.broker.metrics.topics.of(&topic.name);
     counters.produced_bytes.inc_by(batch.bytes.len() as u64);
-    counters.produced_records.inc_by(u64::try_from(batch.header.record_count).unwrap_or(0));
+    counters
+        .produced_records
+        .inc_by(u64::try_from(batch.header.record_count).unwrap_or(0));
     let waiting = gather.slot();
     let slot = waiting.index();
     leader
-        .append(batch.bytes, move |result| waiting.fill(result.map_err(ApiError::from)))
+        .append(batch.bytes, move |result| {
+            waiting.fill(result.map_err(ApiError::from))
+        })
         .map_err(ApiError::from)?;
-    Ok(Queued { slot, append_time_ms, leader })
+    Ok(Queued {
+        slot,
+        append_time_ms,
+        leader,
+    })
 }
 
 /// The one batch that a producer sends for a partition.
@@ -232,16 +258,25 @@ fn the_batch(records: Records) -> Result<Batch, Refusal> {
     let first = batches.next();
     let batch = match first {
         Some(batch) => batch.map_err(|error| refusal_of(&error))?,
-        None => return Err(invalid_record("a produce request needs a record batch for each partition")),
+        None => {
+            return Err(invalid_record(
+                "a produce request needs a record batch for each partition",
+            ));
+        }
     };
     if batches.next().is_some() {
-        return Err(invalid_record("a produce request takes one record batch for each partition"));
+        return Err(invalid_record(
+            "a produce request takes one record batch for each partition",
+        ));
     }
     if batch.header.is_control() {
         return Err(invalid_record("clients must not write control batches"));
     }
     if batch.header.is_transactional() {
-        let error = ApiError::new(ErrorCode::InvalidTxnState, "transactions are not supported yet");
+        let error = ApiError::new(
+            ErrorCode::InvalidTxnState,
+            "transactions are not supported yet",
+        );
         return Err(error.into());
     }
     Ok(batch)
@@ -282,13 +317,19 @@ fn checked(batch: Batch, config: &TopicConfig, now_ms: i64) -> Result<Batch, Ref
             set_max_timestamp(&mut bytes, valid.max_timestamp)
         };
         set.map_err(|error| refusal_of(&error))?;
-        batch = Batch { bytes: bytes.freeze(), ..batch };
+        batch = Batch {
+            bytes: bytes.freeze(),
+            ..batch
+        };
     }
     Ok(batch)
 }
 
 fn max_decompressed_bytes(config: &TopicConfig) -> usize {
-    config.max_message_bytes.saturating_mul(DECOMPRESSED_FACTOR).max(LEAST_DECOMPRESSED)
+    config
+        .max_message_bytes
+        .saturating_mul(DECOMPRESSED_FACTOR)
+        .max(LEAST_DECOMPRESSED)
 }
 
 fn recompressed(batch: Batch, config: &TopicConfig) -> Result<Batch, Refusal> {
@@ -304,12 +345,17 @@ fn recompressed(batch: Batch, config: &TopicConfig) -> Result<Batch, Refusal> {
         CompressionType::Lz4 => (Compression::Lz4, Some(config.compression_lz4_level)),
         CompressionType::Zstd => (Compression::Zstd, Some(config.compression_zstd_level)),
     };
-    if batch.header.compression().is_ok_and(|current| current == codec) {
+    if batch
+        .header
+        .compression()
+        .is_ok_and(|current| current == codec)
+    {
         return Ok(batch);
     }
     let bytes: Bytes = recompress(&batch, codec, level, max_decompressed_bytes(config))
         .map_err(|error| invalid_record(&error.to_string()))?;
-    let header = fjord_wire::records::BatchHeader::parse(&bytes).map_err(|error| refusal_of(&error))?;
+    let header =
+        fjord_wire::records::BatchHeader::parse(&bytes).map_err(|error| refusal_of(&error))?;
     Ok(Batch { header, bytes })
 }
 
@@ -330,13 +376,20 @@ fn settle(
     match outcome {
         Some(Ok(outcome)) => {
             answer.base_offset = to_i64(outcome.base_offset);
-            answer.log_append_time_ms = if outcome.duplicate { -1 } else { place.append_time_ms };
+            answer.log_append_time_ms = if outcome.duplicate {
+                -1
+            } else {
+                place.append_time_ms
+            };
             answer.log_start_offset = to_i64(place.leader.bounds().log_start);
         }
         Some(Err(error)) => refuse(answer, error.into()),
         None => {
             // The log went away without a word: it is being closed.
-            refuse(answer, ApiError::from(ErrorCode::NotLeaderOrFollower).into());
+            refuse(
+                answer,
+                ApiError::from(ErrorCode::NotLeaderOrFollower).into(),
+            );
         }
     }
 }
@@ -359,6 +412,8 @@ fn to_i64(offset: u64) -> i64 {
 
 /// Milliseconds since 1970.
 fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

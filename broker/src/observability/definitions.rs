@@ -176,8 +176,11 @@ pub const PROCESS_START_TIME: Definition = Definition::new(
 pub const LOG_GROUPS: Definition =
     Definition::new("fjord_log_groups", Count, "Groups written to the value log");
 /// Counter.
-pub const LOG_ENTRIES: Definition =
-    Definition::new("fjord_log_entries", Count, "Entries written to the value log");
+pub const LOG_ENTRIES: Definition = Definition::new(
+    "fjord_log_entries",
+    Count,
+    "Entries written to the value log",
+);
 /// Counter.
 pub const LOG_WRITTEN: Definition =
     Definition::new("fjord_log_written", Bytes, "Bytes written to the value log");

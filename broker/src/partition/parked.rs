@@ -117,7 +117,10 @@ mod tests {
     fn tokio_test_poll(fetch: &Arc<ParkedFetch>) -> Option<()> {
         use std::{future::Future, pin::pin, task::Context, task::Poll, task::Waker};
         let mut future = pin!(fetch.woken());
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Ready(()) => Some(()),
             Poll::Pending => None,
         }

@@ -29,7 +29,9 @@ use self::{
     session::{FetchContext, TopicKey, Wanted},
 };
 use super::{Answer, Call, Handler, call::first_of};
-use crate::{broker::Broker, net::CloseConnection, partition::parked::ParkedFetch, security::QuotaKind};
+use crate::{
+    broker::Broker, net::CloseConnection, partition::parked::ParkedFetch, security::QuotaKind,
+};
 
 /// The longest that a fetch waits, whatever the client asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -41,7 +43,10 @@ impl Handler for Fetch {
 
     async fn handle(call: Call<FetchRequest>) -> Result<Answer<FetchResponse>, CloseConnection> {
         let by_id = call.version >= 13;
-        let opened = call.broker.fetch_sessions.open(&call.request, by_id, Instant::now());
+        let opened = call
+            .broker
+            .fetch_sessions
+            .open(&call.request, by_id, Instant::now());
         let context = match opened {
             Ok(context) => context,
             Err(code) => {
@@ -55,7 +60,10 @@ impl Handler for Fetch {
     }
 
     fn first_error(response: &FetchResponse) -> i16 {
-        let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+        let partitions = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partitions);
         let codes = partitions.map(|partition| partition.error_code);
         first_of(std::iter::once(response.error_code).chain(codes))
     }
@@ -97,7 +105,9 @@ async fn wait_for_records(
     reads: ReadContext,
     wanted: &Arc<Vec<ReadPartition>>,
 ) -> Vec<PartitionData> {
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(reads.max_bytes);
+    let min_bytes = usize::try_from(request.min_bytes)
+        .unwrap_or(0)
+        .min(reads.max_bytes);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = tokio::time::Instant::now() + wait.min(LONGEST_WAIT);
     let mut parked: Option<Arc<ParkedFetch>> = None;

@@ -118,7 +118,12 @@ impl FetchSessions {
     /// # Errors
     ///
     /// The error code of the whole response; the client then begins a new session.
-    pub fn open(&self, request: &FetchRequest, by_id: bool, now: Instant) -> Result<FetchContext, ErrorCode> {
+    pub fn open(
+        &self,
+        request: &FetchRequest,
+        by_id: bool,
+        now: Instant,
+    ) -> Result<FetchContext, ErrorCode> {
         let mut sessions = self.lock();
         if request.session_epoch == INITIAL_EPOCH || request.session_epoch == FINAL_EPOCH {
             sessions.remove(&request.session_id);
@@ -137,7 +142,9 @@ impl FetchSessions {
                 sessionless: wanted,
             });
         }
-        let session = sessions.get(&request.session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        let session = sessions
+            .get(&request.session_id)
+            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.by_id != by_id {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
@@ -200,7 +207,11 @@ fn wanted_of(request: &FetchRequest, by_id: bool) -> Vec<(TopicKey, Wanted)> {
 }
 
 fn key_of(name: &str, id: Uuid, by_id: bool) -> TopicKey {
-    if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.into()) }
+    if by_id {
+        TopicKey::Id(id)
+    } else {
+        TopicKey::Name(name.into())
+    }
 }
 
 impl Session {
@@ -268,16 +279,24 @@ impl FetchContext {
 
     /// The session id of the response.
     pub fn session_id(&self) -> i32 {
-        self.session.as_ref().map_or(NO_SESSION, |session| session.id)
+        self.session
+            .as_ref()
+            .map_or(NO_SESSION, |session| session.id)
     }
 
     /// Whether the response tells of the partition at `place` of [`FetchContext::wanted`]. To be asked once
     /// of each.
     pub fn keeps(&mut self, place: usize, data: &PartitionData) -> bool {
-        let known = self.session.as_mut().and_then(|session| session.partitions.get_mut(place));
+        let known = self
+            .session
+            .as_mut()
+            .and_then(|session| session.partitions.get_mut(place));
         let Some(known) = known else { return true };
         let has_error = data.error_code != ErrorCode::None.code();
-        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
+        let has_records = data
+            .records
+            .as_ref()
+            .is_some_and(|records| !records.is_empty());
         let changed = has_records
             || has_error
             || known.had_error
@@ -293,7 +312,9 @@ impl FetchContext {
 
     /// Puts the session back for the next request.
     pub fn finish(self, sessions: &FetchSessions) {
-        let Some(mut session) = self.session else { return };
+        let Some(mut session) = self.session else {
+            return;
+        };
         session.epoch = session.epoch.checked_add(1).unwrap_or(1);
         // What had its turn comes last next time, so that no partition starves behind the limit of bytes.
         session.partitions.sort_by_key(|known| known.had_records);
@@ -313,12 +334,19 @@ mod tests {
     fn request(session_id: i32, session_epoch: i32, partitions: &[i32]) -> FetchRequest {
         let partitions = partitions
             .iter()
-            .map(|partition| FetchPartition { partition: *partition, ..FetchPartition::default() })
+            .map(|partition| FetchPartition {
+                partition: *partition,
+                ..FetchPartition::default()
+            })
             .collect();
         FetchRequest {
             session_id,
             session_epoch,
-            topics: vec![FetchTopic { topic: "t".to_owned(), partitions, ..FetchTopic::default() }],
+            topics: vec![FetchTopic {
+                topic: "t".to_owned(),
+                partitions,
+                ..FetchTopic::default()
+            }],
             ..FetchRequest::default()
         }
     }
@@ -360,7 +388,11 @@ mod tests {
         let (id, told) = fetch(&sessions, &request(0, 0, &[0, 1]), now, b"").unwrap();
         assert_ne!(id, NO_SESSION);
         assert_eq!(told, [0, 1]);
-        let nothing = FetchRequest { session_id: id, session_epoch: 1, ..FetchRequest::default() };
+        let nothing = FetchRequest {
+            session_id: id,
+            session_epoch: 1,
+            ..FetchRequest::default()
+        };
         assert_eq!(fetch(&sessions, &nothing, now, b"").unwrap(), (id, vec![]));
         let mut changed = request(id, 2, &[2]);
         changed.forgotten_topics_data = vec![ForgottenTopic {
@@ -369,17 +401,28 @@ mod tests {
             ..ForgottenTopic::default()
         }];
         assert_eq!(fetch(&sessions, &changed, now, b"").unwrap(), (id, vec![2]));
-        let more = FetchRequest { session_id: id, session_epoch: 3, ..FetchRequest::default() };
-        assert_eq!(fetch(&sessions, &more, now, b"x").unwrap(), (id, vec![1, 2]));
+        let more = FetchRequest {
+            session_id: id,
+            session_epoch: 3,
+            ..FetchRequest::default()
+        };
+        assert_eq!(
+            fetch(&sessions, &more, now, b"x").unwrap(),
+            (id, vec![1, 2])
+        );
     }
 
     #[test]
     fn wrong_epochs_and_unknown_sessions_are_refused() {
         let (sessions, now) = (FetchSessions::new(10), Instant::now());
         let (id, _) = fetch(&sessions, &request(0, 0, &[0]), now, b"").unwrap();
-        let refused = |session_id, epoch| fetch(&sessions, &request(session_id, epoch, &[]), now, b"");
+        let refused =
+            |session_id, epoch| fetch(&sessions, &request(session_id, epoch, &[]), now, b"");
         assert_eq!(refused(id, 2), Err(ErrorCode::InvalidFetchSessionEpoch));
-        assert_eq!(refused(id.wrapping_add(1), 1), Err(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(
+            refused(id.wrapping_add(1), 1),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        );
         let by_id = sessions.open(&request(id, 1, &[]), true, now);
         assert_eq!(by_id.unwrap_err(), ErrorCode::FetchSessionTopicIdError);
     }
@@ -388,7 +431,10 @@ mod tests {
     fn without_room_a_client_goes_without_until_a_session_is_idle() {
         let (sessions, now) = (FetchSessions::new(1), Instant::now());
         let (first, _) = fetch(&sessions, &request(0, 0, &[0]), now, b"").unwrap();
-        assert_eq!(fetch(&sessions, &request(0, 0, &[0]), now, b"").unwrap(), (NO_SESSION, vec![0]));
+        assert_eq!(
+            fetch(&sessions, &request(0, 0, &[0]), now, b"").unwrap(),
+            (NO_SESSION, vec![0])
+        );
         let (second, _) = fetch(&sessions, &request(0, 0, &[0]), now + EVICT_AFTER, b"").unwrap();
         assert_ne!(second, NO_SESSION);
         let gone = fetch(&sessions, &request(first, 1, &[]), now, b"");
@@ -399,7 +445,12 @@ mod tests {
     fn a_final_fetch_ends_the_session() {
         let (sessions, now) = (FetchSessions::new(10), Instant::now());
         let (id, _) = fetch(&sessions, &request(0, 0, &[0]), now, b"").unwrap();
-        assert_eq!(fetch(&sessions, &request(id, FINAL_EPOCH, &[0]), now, b"").unwrap().0, NO_SESSION);
+        assert_eq!(
+            fetch(&sessions, &request(id, FINAL_EPOCH, &[0]), now, b"")
+                .unwrap()
+                .0,
+            NO_SESSION
+        );
         assert!(sessions.is_empty());
     }
 
@@ -411,9 +462,17 @@ mod tests {
         context.keeps(1, &data(b""));
         let id = context.session_id();
         context.finish(&sessions);
-        let next = FetchRequest { session_id: id, session_epoch: 1, ..FetchRequest::default() };
+        let next = FetchRequest {
+            session_id: id,
+            session_epoch: 1,
+            ..FetchRequest::default()
+        };
         let mut context = sessions.open(&next, false, now).unwrap();
-        let order: Vec<i32> = context.wanted().iter().map(|(_, wanted)| wanted.partition).collect();
+        let order: Vec<i32> = context
+            .wanted()
+            .iter()
+            .map(|(_, wanted)| wanted.partition)
+            .collect();
         assert_eq!(order, [1, 0]);
     }
 }
