@@ -7,20 +7,29 @@ mod topics;
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use fjord_wire::{Decode as _, Reader, Request, encode_request};
+use fjord_log::{Log, LogOptions};
+use fjord_wire::{Decode as _, Reader, Request, encode_request, records::Compression};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Api;
+use super::{Api, fetch::session::FetchSessions};
 use crate::{
     broker::{Broker, LiveConfig},
     config::{BrokerConfig, Layers, Origin, Setting},
+    coordinator::{
+        groups::{GroupConfig, Groups},
+        observer::GroupsObserver,
+    },
     metadata::{
-        Image, MetadataStore,
+        Image, ImageObserver, MetadataStore,
         commands::{self, RegisterBroker},
         testing::MemoryLog,
     },
     net::{CloseConnection, ConnectionContext, Reply, RequestContext, Service as _},
     observability::metrics::Metrics,
+    partition::{Partitions, records::OffsetsTopic},
+    producer_ids::ProducerIds,
     security::{Authorizer, Principal, Quotas},
 };
 
@@ -30,6 +39,7 @@ struct Fixture {
     broker: Arc<Broker>,
     context: RequestContext,
     log: MemoryLog,
+    _directory: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -48,13 +58,29 @@ impl Fixture {
         .unwrap();
         let live_config = LiveConfig::new(config);
         let log = MemoryLog::default();
-        let metadata = MetadataStore::open(Image::default(), log.clone(), live_config.clone());
+        let directory = tempfile::tempdir().unwrap();
+        let records = Arc::new(Log::open(LogOptions::new(directory.path())).unwrap());
+        let partitions = Partitions::new(records, live_config.clone());
+        let offsets = OffsetsTopic::new(Arc::clone(&partitions), Compression::None);
+        let groups = Groups::new(GroupConfig::default(), Arc::new(offsets));
+        let observers: Vec<Box<dyn ImageObserver>> = vec![
+            Box::new(live_config.clone()),
+            Box::new(Arc::clone(&partitions)),
+            Box::new(GroupsObserver::new(groups.clone())),
+        ];
+        let metadata = MetadataStore::open(Image::default(), log.clone(), observers);
         let broker = Arc::new(Broker {
             live_config,
             metadata,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
             metrics: Metrics::new(10),
+            partitions,
+            fetch_sessions: FetchSessions::new(10),
+            producer_ids: ProducerIds::default(),
+            groups,
+            stopping: CancellationToken::new(),
+            io_permits: Arc::new(Semaphore::new(2)),
         });
         let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
         broker.metadata.execute(cluster).await.unwrap();
@@ -82,6 +108,7 @@ impl Fixture {
             broker,
             context,
             log,
+            _directory: directory,
         }
     }
 

@@ -1,5 +1,9 @@
 //! What the group coordinator can be told, and the bounds that it always keeps.
 
+use std::time::Duration;
+
+use crate::config::GroupsConfig;
+
 /// How long a member that the group did not know before may wait in its first join, in
 /// milliseconds. Such a member cannot send heartbeats yet, so nothing else would find out that it
 /// went away.
@@ -39,6 +43,24 @@ pub struct GroupConfig {
     /// The largest record that a group's membership may become; `__consumer_offsets` would refuse
     /// a larger one.
     pub max_group_record_bytes: usize,
+}
+
+impl From<&GroupsConfig> for GroupConfig {
+    fn from(config: &GroupsConfig) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let millis_i32 = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+        Self {
+            min_session_timeout_ms: millis_i32(config.min_session_timeout),
+            max_session_timeout_ms: millis_i32(config.max_session_timeout),
+            initial_rebalance_delay_ms: millis(config.initial_rebalance_delay),
+            max_group_size: config.max_size,
+            offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+            offsets_retention_ms: i64::try_from(config.offsets_retention.as_millis())
+                .unwrap_or(i64::MAX),
+            offsets_retention_check_interval_ms: millis(config.offsets_retention_check_interval),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for GroupConfig {
