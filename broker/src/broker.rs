@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{BrokerConfig, DynamicConfigs},
+    coordinator::groups::Groups,
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{self, InternalTopic, InternalTopicError},
@@ -23,6 +24,8 @@ pub struct Broker {
     pub live_config: LiveConfig,
     /// The cluster's metadata.
     pub metadata: MetadataStore,
+    /// The coordinator of consumer groups.
+    pub groups: Groups,
     /// Who may do what.
     pub authorizer: Authorizer,
     /// Who may use how much.

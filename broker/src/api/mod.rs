@@ -28,6 +28,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_topic_partitions;
 mod endpoints;
+mod groups;
 mod incremental_alter_configs;
 mod list_config_resources;
 mod metadata;

@@ -9,7 +9,7 @@ use super::{
     alter_configs, api_versions, call,
     call::{Dispatched, Handler},
     create_partitions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, incremental_alter_configs, list_config_resources, metadata,
+    describe_topic_partitions, groups, incremental_alter_configs, list_config_resources, metadata,
 };
 use crate::{broker::Broker, net::RequestContext};
 
@@ -38,13 +38,24 @@ impl Entry {
 /// The APIs, by key.
 pub(super) static TABLE: &[Entry] = &[
     Entry::of::<metadata::Metadata>(),
+    Entry::of::<groups::OffsetCommit>(),
+    Entry::of::<groups::OffsetFetch>(),
+    Entry::of::<groups::FindCoordinator>(),
+    Entry::of::<groups::JoinGroup>(),
+    Entry::of::<groups::Heartbeat>(),
+    Entry::of::<groups::LeaveGroup>(),
+    Entry::of::<groups::SyncGroup>(),
+    Entry::of::<groups::DescribeGroups>(),
+    Entry::of::<groups::ListGroups>(),
     Entry::of::<api_versions::ApiVersions>(),
     Entry::of::<create_topics::CreateTopics>(),
     Entry::of::<delete_topics::DeleteTopics>(),
     Entry::of::<describe_configs::DescribeConfigs>(),
     Entry::of::<alter_configs::AlterConfigs>(),
     Entry::of::<create_partitions::CreatePartitions>(),
+    Entry::of::<groups::DeleteGroups>(),
     Entry::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
+    Entry::of::<groups::OffsetDelete>(),
     Entry::of::<describe_cluster::DescribeCluster>(),
     Entry::of::<list_config_resources::ListConfigResources>(),
     Entry::of::<describe_topic_partitions::DescribeTopicPartitions>(),

@@ -2,20 +2,28 @@
 
 mod configs;
 mod frames;
+mod groups;
+mod offsets;
 mod topics;
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use fjord_wire::{Decode as _, Reader, Request, encode_request};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::Api;
 use crate::{
     broker::{Broker, LiveConfig},
     config::{BrokerConfig, Layers, Origin, Setting},
+    coordinator::{
+        groups::{GroupConfig, Groups},
+        observer::GroupsObserver,
+        testing::MemoryLog as MemoryShardLog,
+    },
     metadata::{
-        Image, MetadataStore,
+        Image, ImageObserver, MetadataStore,
         commands::{self, RegisterBroker},
         testing::MemoryLog,
     },
@@ -30,6 +38,9 @@ struct Fixture {
     broker: Arc<Broker>,
     context: RequestContext,
     log: MemoryLog,
+    /// Where groups are stored.
+    group_log: Arc<MemoryShardLog>,
+    _running: DropGuard,
 }
 
 impl Fixture {
@@ -46,12 +57,21 @@ impl Fixture {
             ..Layers::default()
         })
         .unwrap();
+        let group_log = Arc::<MemoryShardLog>::default();
+        let groups = Groups::new(GroupConfig::from(&config.groups), group_log.clone());
         let live_config = LiveConfig::new(config);
+        let groups_observer = GroupsObserver::default();
         let log = MemoryLog::default();
-        let metadata = MetadataStore::open(Image::default(), log.clone(), live_config.clone());
+        let observers: Vec<Box<dyn ImageObserver>> = vec![
+            Box::new(live_config.clone()),
+            Box::new(groups_observer.clone()),
+        ];
+        let metadata = MetadataStore::open(Image::default(), log.clone(), observers);
+        let running = run_groups(&groups, groups_observer, &metadata);
         let broker = Arc::new(Broker {
             live_config,
             metadata,
+            groups,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
             metrics: Metrics::new(10),
@@ -82,6 +102,8 @@ impl Fixture {
             broker,
             context,
             log,
+            group_log,
+            _running: running,
         }
     }
 
@@ -118,4 +140,14 @@ impl Fixture {
             Reply::None => panic!("every request here gets a response"),
         }
     }
+}
+
+/// Runs the group coordinator until the guard is dropped.
+fn run_groups(groups: &Groups, observer: GroupsObserver, metadata: &MetadataStore) -> DropGuard {
+    let cancel = CancellationToken::new();
+    let (timers, until) = (groups.clone(), cancel.clone());
+    tokio::spawn(async move { timers.run(until).await });
+    let (groups, metadata, until) = (groups.clone(), metadata.clone(), cancel.clone());
+    tokio::spawn(async move { observer.run(groups, metadata, until).await });
+    cancel.drop_guard()
 }

@@ -1,5 +1,9 @@
 //! What the group coordinator can be told, and the bounds that it always keeps.
 
+use std::time::Duration;
+
+use crate::config::GroupsConfig;
+
 /// How long a member that the group did not know before may wait in its first join, in
 /// milliseconds. Such a member cannot send heartbeats yet, so nothing else would find out that it
 /// went away.
@@ -57,5 +61,41 @@ impl Default for GroupConfig {
             max_member_metadata_bytes: 512 * 1024,
             max_group_record_bytes: 1000 * 1000,
         }
+    }
+}
+
+impl From<&GroupsConfig> for GroupConfig {
+    /// The broker's configs; bounds that Kafka has no config for are as by default.
+    fn from(config: &GroupsConfig) -> Self {
+        let i32_ms = |duration| i32::try_from(milliseconds(duration)).unwrap_or(i32::MAX);
+        let i64_ms = |duration| i64::try_from(milliseconds(duration)).unwrap_or(i64::MAX);
+        let check_interval = config.offsets_retention_check_interval;
+        Self {
+            min_session_timeout_ms: i32_ms(config.min_session_timeout),
+            max_session_timeout_ms: i32_ms(config.max_session_timeout),
+            initial_rebalance_delay_ms: milliseconds(config.initial_rebalance_delay),
+            max_group_size: config.max_size,
+            offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+            offsets_retention_ms: i64_ms(config.offsets_retention),
+            offsets_retention_check_interval_ms: milliseconds(check_interval),
+            ..Self::default()
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BrokerConfig, Layers};
+
+    #[test]
+    fn the_configs_defaults_are_the_defaults_here() {
+        let config = BrokerConfig::resolve(Layers::default()).unwrap();
+        let ours = GroupConfig::from(&config.groups);
+        assert_eq!(format!("{ours:?}"), format!("{:?}", GroupConfig::default()));
     }
 }
