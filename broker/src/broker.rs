@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    api::fetch::session::FetchSessions,
     config::{BrokerConfig, DynamicConfigs},
     coordinator::groups::Groups,
     metadata::{
@@ -15,6 +17,8 @@ use crate::{
     },
     net::ConnectionContext,
     observability::metrics::Metrics,
+    partition::Partitions,
+    producer_ids::ProducerIds,
     security::{Authorizer, Quotas},
 };
 
@@ -24,17 +28,44 @@ pub struct Broker {
     pub live_config: LiveConfig,
     /// The cluster's metadata.
     pub metadata: MetadataStore,
-    /// The coordinator of consumer groups.
-    pub groups: Groups,
     /// Who may do what.
     pub authorizer: Authorizer,
     /// Who may use how much.
     pub quotas: Quotas,
     /// What is counted and measured.
     pub metrics: Metrics,
+    /// The partitions that this broker leads.
+    pub partitions: Arc<Partitions>,
+    /// What clients read incrementally.
+    pub fetch_sessions: FetchSessions,
+    /// The producer ids that this broker may give out.
+    pub producer_ids: ProducerIds,
+    /// The consumer groups that this broker coordinates.
+    pub groups: Groups,
+    /// Cancelled when the broker stops: whoever parks requests answers them then.
+    pub stopping: CancellationToken,
+    /// Bounds the threads that wait for the disk on behalf of requests (`num.io.threads`).
+    pub io_permits: Arc<Semaphore>,
 }
 
 impl Broker {
+    /// Runs `work`, which may wait for the disk, on one of the bounded number of threads for that. Nothing
+    /// comes back if it panics, or if the broker stops.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.io_permits).acquire_owned().await.ok()?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        task.await
+            .inspect_err(|failed| tracing::error!(%failed, "reading from disk ended"))
+            .ok()
+    }
+
     /// `node.id`.
     pub fn id(&self) -> i32 {
         self.config().node.node_id

@@ -8,4 +8,6 @@ pub mod metadata;
 pub mod net;
 pub mod observability;
 pub mod partition;
+pub mod producer_ids;
 pub mod security;
+pub mod server;

@@ -120,18 +120,20 @@ pub(super) fn dispatch<H: Handler>(
         .await?;
         let correlation_id = header.correlation_id;
         let api_key = <H::Request as ApiMessage>::API_KEY;
-        let finish = move |response: ResponseOf<H>| {
-            let encoded = encode(correlation_id, api_key, version, &response)?;
-            let error = error_class(H::first_error(&response));
-            metrics.observe(api_key.name(), error, received_at.elapsed());
+        let finish = move |response: Option<ResponseOf<H>>| {
+            let error = response.as_ref().map_or(0, H::first_error);
+            let encode = |response| encode(correlation_id, api_key, version, &response);
+            let encoded = response.map(encode).transpose()?;
+            metrics.observe(api_key.name(), error_class(error), received_at.elapsed());
             Ok(encoded)
         };
         match answer {
-            Answer::None => Ok(Reply::None),
-            Answer::Now(response) => finish(response).map(Reply::Now),
-            Answer::Later(future) => Ok(Reply::later(async move {
-                future.await?.map(finish).transpose()
-            })),
+            Answer::None => finish(None).map(|_| Reply::None),
+            Answer::Now(response) => {
+                let encoded = finish(Some(response))?;
+                Ok(encoded.map_or(Reply::None, Reply::Now))
+            }
+            Answer::Later(future) => Ok(Reply::later(async move { finish(future.await?) })),
         }
     })
 }

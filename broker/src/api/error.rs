@@ -1,5 +1,6 @@
 //! The one place where errors become Kafka's error codes.
 
+use fjord_log::{AppendError, ReadError};
 use fjord_wire::ErrorCode;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         },
         topic_name::TopicNameError,
     },
+    producer_ids::ProducerIdError,
 };
 
 /// An error as a response carries it.
@@ -47,6 +49,48 @@ pub fn code_and_message(outcome: Result<(), ApiError>) -> (i16, Option<String>) 
     match outcome {
         Ok(()) => (ErrorCode::None.code(), None),
         Err(error) => (error.code.code(), error.message),
+    }
+}
+
+impl From<AppendError> for ApiError {
+    fn from(error: AppendError) -> ApiError {
+        let code = match &error {
+            // Retriable: the client tries again, and in the end there is room.
+            AppendError::DiskFull => ErrorCode::KafkaStorageError,
+            AppendError::Busy | AppendError::IndexBehind | AppendError::Superseded => {
+                ErrorCode::RequestTimedOut
+            }
+            AppendError::TooLarge(_) => ErrorCode::MessageTooLarge,
+            AppendError::Malformed(_) => ErrorCode::CorruptMessage,
+            AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            AppendError::Closed => ErrorCode::NotLeaderOrFollower,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> ApiError {
+        let code = match &error {
+            ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
+            ReadError::Io { .. } => ErrorCode::KafkaStorageError,
+            ReadError::Deleted => ErrorCode::UnknownTopicOrPartition,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<ProducerIdError> for ApiError {
+    fn from(error: ProducerIdError) -> ApiError {
+        match error {
+            ProducerIdError::Exhausted(error) => {
+                ApiError::of(ErrorCode::UnknownServerError, &error)
+            }
+            ProducerIdError::Execute(error) => error.into(),
+        }
     }
 }
 

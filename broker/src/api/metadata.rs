@@ -2,6 +2,7 @@
 //!
 //! - All topics are asked for by null, and in version 0 by an empty list; from version 1 an empty list
 //!   asks for none.
+//! - A topic that is asked for twice is answered once.
 //! - A topic that does not exist is created if the client allows it (version 4 and up; before that
 //!   always) and `auto.create.topics.enable` does. Kafka answers LEADER_NOT_AVAILABLE or
 //!   UNKNOWN_TOPIC_OR_PARTITION and lets the client ask again; here the topic exists by the time of the
@@ -11,6 +12,8 @@
 //! - Version 13 has an error code for the whole response.
 //! - The broker that is asked names itself as the controller, since any broker takes what clients send
 //!   to one.
+
+use std::collections::BTreeSet;
 
 use fjord_wire::{
     ErrorCode,
@@ -67,9 +70,11 @@ impl Handler for Metadata {
             None => Vec::new(),
         };
         let image = call.image();
+        let mut seen = BTreeSet::new();
         let topics = match topics {
             Some(topics) => topics
                 .into_iter()
+                .filter(|topic| seen.insert((topic.name.clone(), topic.topic_id)))
                 .map(|topic| describe_requested(&call, &image, topic, &refused))
                 .collect(),
             None => describe_all(&call, &image),

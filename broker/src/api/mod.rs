@@ -15,6 +15,7 @@
 pub mod authorized_operations;
 pub mod call;
 pub mod error;
+pub mod fetch;
 mod table;
 
 mod alter_configs;
@@ -23,15 +24,23 @@ mod api_versions;
 mod config_resources;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
 mod describe_topic_partitions;
 mod endpoints;
+mod gather;
 mod groups;
 mod incremental_alter_configs;
+mod init_producer_id;
+mod leadership;
 mod list_config_resources;
+mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
 
 #[cfg(test)]
 mod tests;

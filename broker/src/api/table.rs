@@ -8,8 +8,10 @@ use fjord_wire::{ApiKey, ApiMessage, Reader, messages::request_header::RequestHe
 use super::{
     alter_configs, api_versions, call,
     call::{Dispatched, Handler},
-    create_partitions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, groups, incremental_alter_configs, list_config_resources, metadata,
+    create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
+    describe_configs, describe_log_dirs, describe_topic_partitions, fetch, groups,
+    incremental_alter_configs, init_producer_id, list_config_resources, list_offsets, metadata,
+    offset_for_leader_epoch, produce,
 };
 use crate::{broker::Broker, net::RequestContext};
 
@@ -37,6 +39,9 @@ impl Entry {
 
 /// The APIs, by key.
 pub(super) static TABLE: &[Entry] = &[
+    Entry::of::<produce::Produce>(),
+    Entry::of::<fetch::Fetch>(),
+    Entry::of::<list_offsets::ListOffsets>(),
     Entry::of::<metadata::Metadata>(),
     Entry::of::<groups::OffsetCommit>(),
     Entry::of::<groups::OffsetFetch>(),
@@ -50,8 +55,12 @@ pub(super) static TABLE: &[Entry] = &[
     Entry::of::<api_versions::ApiVersions>(),
     Entry::of::<create_topics::CreateTopics>(),
     Entry::of::<delete_topics::DeleteTopics>(),
+    Entry::of::<delete_records::DeleteRecords>(),
+    Entry::of::<init_producer_id::InitProducerId>(),
+    Entry::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
     Entry::of::<describe_configs::DescribeConfigs>(),
     Entry::of::<alter_configs::AlterConfigs>(),
+    Entry::of::<describe_log_dirs::DescribeLogDirs>(),
     Entry::of::<create_partitions::CreatePartitions>(),
     Entry::of::<groups::DeleteGroups>(),
     Entry::of::<incremental_alter_configs::IncrementalAlterConfigs>(),

@@ -17,6 +17,7 @@ pub(crate) struct MemoryLog {
     stopped: AtomicBool,
     refuses_replay: AtomicBool,
     replays: Mutex<usize>,
+    replayed_too_early: AtomicBool,
 }
 
 impl MemoryLog {
@@ -38,6 +39,12 @@ impl MemoryLog {
         *lock(&self.replays)
     }
 
+    /// Whether a partition was read while an append of it was not settled.
+    pub(crate) fn replayed_too_early(&self) -> bool {
+        self.replayed_too_early.load(Ordering::SeqCst)
+    }
+
+    /// Whether reading is to fail from now on.
     pub(crate) fn refuse_replay(&self, refuses: bool) {
         self.refuses_replay.store(refuses, Ordering::SeqCst);
     }
@@ -84,6 +91,12 @@ impl ShardLog for MemoryLog {
         visit: &mut dyn FnMut(Bytes, Option<Bytes>) -> Result<(), ReplayError>,
     ) -> Result<(), ReplayFailed> {
         *lock(&self.replays) += 1;
+        if lock(&self.waiting)
+            .iter()
+            .any(|(waiting, ..)| *waiting == partition)
+        {
+            self.replayed_too_early.store(true, Ordering::SeqCst);
+        }
         if self.refuses_replay.load(Ordering::SeqCst) {
             return Err(ReplayFailed::Log("damaged".into()));
         }

@@ -8,7 +8,19 @@ use super::{MetadataLog, MetadataLogError, records::EncodedRecord, store::BoxFut
 #[derive(Clone, Default)]
 pub(crate) struct MemoryLog {
     records: Arc<Mutex<Vec<EncodedRecord>>>,
-    is_refusing: Arc<Mutex<bool>>,
+    refusal: Arc<Mutex<Refusal>>,
+}
+
+/// What becomes of records that are refused.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Refusal {
+    /// Nothing is refused.
+    #[default]
+    Off,
+    /// They are not written.
+    BeforeWrite,
+    /// They are written, but the writer is not told.
+    AfterWrite,
 }
 
 impl MemoryLog {
@@ -20,8 +32,20 @@ impl MemoryLog {
         self.records.lock().unwrap().push(record);
     }
 
-    pub(crate) fn set_refusing(&self, is_refusing: bool) {
-        *self.is_refusing.lock().unwrap() = is_refusing;
+    pub(crate) fn set_refusing(&self, on: bool) {
+        *self.refusal.lock().unwrap() = if on {
+            Refusal::BeforeWrite
+        } else {
+            Refusal::Off
+        };
+    }
+
+    pub(crate) fn set_refusing_after_write(&self, on: bool) {
+        *self.refusal.lock().unwrap() = if on {
+            Refusal::AfterWrite
+        } else {
+            Refusal::Off
+        };
     }
 }
 
@@ -34,11 +58,14 @@ impl MetadataLog for MemoryLog {
         let log = self.clone();
         Box::pin(async move {
             tokio::task::yield_now().await;
-            if *log.is_refusing.lock().unwrap() {
-                return Err(MetadataLogError("no space".to_owned()));
+            let refusal = *log.refusal.lock().unwrap();
+            if refusal != Refusal::BeforeWrite {
+                log.records.lock().unwrap().extend(records);
             }
-            log.records.lock().unwrap().extend(records);
-            Ok(())
+            match refusal {
+                Refusal::Off => Ok(()),
+                _ => Err(MetadataLogError("no space".to_owned())),
+            }
         })
     }
 }

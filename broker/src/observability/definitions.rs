@@ -172,3 +172,87 @@ pub const PROCESS_START_TIME: Definition = Definition::new(
     Seconds,
     "Start of the process since the Unix epoch",
 );
+/// Counter.
+pub const LOG_GROUPS: Definition =
+    Definition::new("fjord_log_groups", Count, "Groups written to the value log");
+/// Counter.
+pub const LOG_ENTRIES: Definition = Definition::new(
+    "fjord_log_entries",
+    Count,
+    "Entries written to the value log",
+);
+/// Counter.
+pub const LOG_WRITTEN: Definition =
+    Definition::new("fjord_log_written", Bytes, "Bytes written to the value log");
+/// Counter.
+pub const LOG_SYNCS: Definition =
+    Definition::new("fjord_log_syncs", Count, "Syncs of the value log to disk");
+/// Counter.
+pub const LOG_SYNC_TIME: Definition = Definition::new(
+    "fjord_log_sync_time",
+    Seconds,
+    "Time spent in syncs of the value log",
+);
+/// Counter.
+pub const LOG_REFUSED_DISK_FULL: Definition = Definition::new(
+    "fjord_log_refused_disk_full",
+    Count,
+    "Appends refused because the disk was full",
+);
+/// Counter.
+pub const LOG_DAMAGED_READS: Definition = Definition::new(
+    "fjord_log_damaged_reads",
+    Count,
+    "Reads of record batches that failed their checksum",
+);
+/// Counter.
+pub const LOG_INDEX_REBUILDS: Definition = Definition::new(
+    "fjord_log_index_rebuilds",
+    Count,
+    "Times the index was filled anew from the value log",
+);
+/// Counter.
+pub const LOG_RECLAIMED_FILES: Definition = Definition::new(
+    "fjord_log_reclaimed_files",
+    Count,
+    "Files of the value log given back",
+);
+/// Counter.
+pub const LOG_RELOCATED: Definition = Definition::new(
+    "fjord_log_relocated",
+    Bytes,
+    "Bytes copied forward so that files could be given back",
+);
+/// Gauge.
+pub const LOG_INDEX_BACKLOG: Definition = Definition::new(
+    "fjord_log_index_backlog",
+    Count,
+    "Entries that wait for the index",
+);
+/// Gauge.
+pub const LOG_QUEUED: Definition = Definition::new(
+    "fjord_log_queued",
+    Bytes,
+    "Bytes that wait for the value log's writer",
+);
+/// Gauge.
+pub const LOG_RECENT: Definition = Definition::new(
+    "fjord_log_recent",
+    Bytes,
+    "Recently written bytes held in memory",
+);
+/// Gauge.
+pub const LOG_FILES: Definition =
+    Definition::new("fjord_log_files", Count, "Files of the value log");
+/// Gauge.
+pub const DISK_TOTAL: Definition = Definition::new(
+    "fjord_disk_size",
+    Bytes,
+    "Size of the file system that holds the data",
+);
+/// Gauge.
+pub const DISK_AVAILABLE: Definition = Definition::new(
+    "fjord_disk_available",
+    Bytes,
+    "Bytes left on the file system that holds the data",
+);

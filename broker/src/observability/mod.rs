@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod log_figures;
 pub mod logging;
 pub mod metrics;
 mod process;

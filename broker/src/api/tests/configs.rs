@@ -344,3 +344,61 @@ async fn resources_with_configs_are_listed() {
     );
     assert_eq!(list(0, vec![]).await, (0, vec![]));
 }
+
+#[tokio::test]
+async fn every_version_carries_success_and_refusal() {
+    let fixture = with_topic().await;
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    for version in 1..=4 {
+        let resource = |name: &str| DescribeConfigsResource {
+            resource_type: TOPIC,
+            resource_name: name.to_owned(),
+            configuration_keys: None,
+        };
+        let resources = vec![resource("t"), resource("u")];
+        let request = DescribeConfigsRequest {
+            resources,
+            include_synonyms: true,
+            ..Default::default()
+        };
+        let results = fixture.send(version, &request).await.results;
+        assert!(results[0].configs.len() > 10, "version {version}");
+        assert_eq!(results[1].error_code, unknown, "version {version}");
+    }
+    for version in 0..=2 {
+        let resource = |name: &str| alter_configs_request::AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: name.to_owned(),
+            configs: vec![],
+        };
+        let resources = vec![resource("t"), resource("u")];
+        let request = AlterConfigsRequest {
+            resources,
+            validate_only: false,
+        };
+        let responses = fixture.send(version, &request).await.responses;
+        let codes: Vec<_> = responses
+            .iter()
+            .map(|resource| resource.error_code)
+            .collect();
+        assert_eq!(codes, [0, unknown], "version {version}");
+    }
+    for version in 0..=1 {
+        let resource = |name: &str| AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: name.to_owned(),
+            configs: vec![],
+        };
+        let resources = vec![resource("t"), resource("u")];
+        let request = IncrementalAlterConfigsRequest {
+            resources,
+            validate_only: false,
+        };
+        let responses = fixture.send(version, &request).await.responses;
+        let codes: Vec<_> = responses
+            .iter()
+            .map(|resource| resource.error_code)
+            .collect();
+        assert_eq!(codes, [0, unknown], "version {version}");
+    }
+}

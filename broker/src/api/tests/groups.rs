@@ -1,6 +1,6 @@
 //! Consumer groups through the table: found, joined, synced, kept alive, left, shown and deleted.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fjord_wire::{
@@ -21,7 +21,7 @@ use fjord_wire::{
     },
 };
 
-use super::Fixture;
+use super::{Fixture, MemoryGroupLog};
 use crate::{api::authorized_operations::NOT_ASKED, metadata::topic_name};
 
 const NO_DELAY: (&str, &str) = ("group.initial.rebalance.delay.ms", "0");
@@ -43,8 +43,9 @@ pub(super) async fn wait_for(condition: impl Fn() -> bool) {
 
 impl Fixture {
     /// A broker whose group coordinator serves, and does not wait for more members.
-    pub(super) async fn with_groups() -> Fixture {
-        let fixture = Fixture::with(&[NO_DELAY, ("offsets.topic.num.partitions", "3")]).await;
+    pub(super) async fn with_groups(group_log: Option<Arc<MemoryGroupLog>>) -> Fixture {
+        let settings = [NO_DELAY, ("offsets.topic.num.partitions", "3")];
+        let fixture = Fixture::over(&settings, group_log).await;
         let found = find(&fixture, 0, &["g"], 0).await;
         assert_eq!(found[0].error_code, 0);
         fixture.groups_loaded().await;
@@ -241,7 +242,8 @@ async fn lookups_that_cannot_be_answered_are_refused() {
 
 #[tokio::test]
 async fn without_a_coordinator_clients_are_told_to_look_for_one() {
-    let fixture = Fixture::new().await;
+    let log = Arc::<MemoryGroupLog>::default();
+    let fixture = Fixture::over(&[], Some(log.clone())).await;
     let joined = fixture.send(9, &join("g")).await;
     let code = ErrorCode::CoordinatorNotAvailable.code();
     assert_eq!(joined.error_code, code);
@@ -254,7 +256,7 @@ async fn without_a_coordinator_clients_are_told_to_look_for_one() {
     assert_eq!((listed.error_code, listed.groups), (0, vec![]));
 
     // While it reads its log, they are told to wait; members need not worry.
-    fixture.group_log.refuse_replay(true);
+    log.refuse_replay(true);
     find(&fixture, 6, &["g"], 0).await;
     wait_for(|| fixture.broker.groups.partition_for("g").is_some()).await;
     let loading = ErrorCode::CoordinatorLoadInProgress.code();
@@ -269,7 +271,7 @@ async fn without_a_coordinator_clients_are_told_to_look_for_one() {
 
 #[tokio::test]
 async fn a_member_comes_and_goes_in_every_version() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     for version in 0..=9 {
         let group_id = format!("group-{version}");
         let joined = fixture.join(version, &join(&group_id)).await;
@@ -331,7 +333,7 @@ async fn leaves(fixture: &Fixture, version: i16, group_id: &str, member_id: &str
 
 #[tokio::test]
 async fn refusals_have_the_form_of_their_version() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     for version in 0..=9 {
         let mut request = join("");
         let refused = fixture.send(version, &request).await;
@@ -361,7 +363,7 @@ async fn refusals_have_the_form_of_their_version() {
 
 #[tokio::test]
 async fn members_wait_for_each_other_while_other_requests_go_on() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     let first = fixture.lone_member("g").await;
     let given = fixture.send(9, &join("g")).await;
     let second = JoinGroupRequest {
@@ -388,7 +390,7 @@ async fn members_wait_for_each_other_while_other_requests_go_on() {
 
 #[tokio::test]
 async fn groups_are_described_in_every_version() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     let joined = fixture.lone_member("g").await;
     for version in 0..=6 {
         let group = fixture.describe(version, "g").await;
@@ -423,7 +425,7 @@ async fn groups_are_described_in_every_version() {
 
 #[tokio::test]
 async fn groups_are_listed_by_state_and_type() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     for group_id in ["a", "b", "c"] {
         fixture.lone_member(group_id).await;
     }
@@ -455,7 +457,7 @@ async fn groups_are_listed_by_state_and_type() {
 
 #[tokio::test]
 async fn groups_without_members_are_deleted() {
-    let fixture = Fixture::with_groups().await;
+    let fixture = Fixture::with_groups(None).await;
     for version in 0..=2 {
         fixture.lone_member("busy").await;
         let idle = fixture.lone_member("idle").await;

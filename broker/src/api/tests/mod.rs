@@ -9,18 +9,21 @@ mod topics;
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use fjord_wire::{Decode as _, Reader, Request, encode_request};
+use fjord_log::{Log, LogOptions};
+use fjord_wire::{Decode as _, Reader, Request, encode_request, records::Compression};
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::Api;
+use super::{Api, fetch::session::FetchSessions};
 use crate::{
     broker::{Broker, LiveConfig},
     config::{BrokerConfig, Layers, Origin, Setting},
     coordinator::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
-        testing::MemoryLog as MemoryShardLog,
+        runtime::ShardLog,
+        testing::MemoryLog as MemoryGroupLog,
     },
     metadata::{
         Image, ImageObserver, MetadataStore,
@@ -29,6 +32,8 @@ use crate::{
     },
     net::{CloseConnection, ConnectionContext, Reply, RequestContext, Service as _},
     observability::metrics::Metrics,
+    partition::{Partitions, records::OffsetsTopic},
+    producer_ids::ProducerIds,
     security::{Authorizer, Principal, Quotas},
 };
 
@@ -38,14 +43,18 @@ struct Fixture {
     broker: Arc<Broker>,
     context: RequestContext,
     log: MemoryLog,
-    /// Where groups are stored.
-    group_log: Arc<MemoryShardLog>,
-    _running: DropGuard,
+    _group_timers: DropGuard,
+    _directory: tempfile::TempDir,
 }
 
 impl Fixture {
     /// A broker that is registered, started with these settings.
     async fn with(settings: &[(&str, &str)]) -> Fixture {
+        Fixture::over(settings, None).await
+    }
+
+    /// A broker whose groups are stored elsewhere than in its log.
+    async fn over(settings: &[(&str, &str)], group_log: Option<Arc<MemoryGroupLog>>) -> Fixture {
         let flag = |(name, value): &(&str, &str)| Setting {
             name: (*name).to_owned(),
             value: (*value).to_owned(),
@@ -57,53 +66,49 @@ impl Fixture {
             ..Layers::default()
         })
         .unwrap();
-        let group_log = Arc::<MemoryShardLog>::default();
-        let groups = Groups::new(GroupConfig::from(&config.groups), group_log.clone());
         let live_config = LiveConfig::new(config);
-        let groups_observer = GroupsObserver::default();
         let log = MemoryLog::default();
+        let directory = tempfile::tempdir().unwrap();
+        let records = Arc::new(Log::open(LogOptions::new(directory.path())).unwrap());
+        let partitions = Partitions::new(records, live_config.clone());
+        let group_log: Arc<dyn ShardLog> = match group_log {
+            Some(log) => log,
+            None => Arc::new(OffsetsTopic::new(
+                Arc::clone(&partitions),
+                Compression::None,
+            )),
+        };
+        let groups = Groups::new(GroupConfig::from(&live_config.get().groups), group_log);
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
-            Box::new(groups_observer.clone()),
+            Box::new(Arc::clone(&partitions)),
+            Box::new(GroupsObserver::new(groups.clone())),
         ];
         let metadata = MetadataStore::open(Image::default(), log.clone(), observers);
-        let running = run_groups(&groups, groups_observer, &metadata);
         let broker = Arc::new(Broker {
             live_config,
             metadata,
-            groups,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
             metrics: Metrics::new(10),
+            partitions,
+            fetch_sessions: FetchSessions::new(10),
+            producer_ids: ProducerIds::default(),
+            groups,
+            stopping: CancellationToken::new(),
+            io_permits: Arc::new(Semaphore::new(2)),
         });
-        let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
-        broker.metadata.execute(cluster).await.unwrap();
-        let this = RegisterBroker {
-            broker_id: broker.id(),
-            incarnation_id: Uuid::nil(),
-            rack: Some("rack-1".to_owned()),
-            endpoints: vec![],
-        };
-        let register = |image: &Image| commands::register_broker(image, this);
-        broker.metadata.execute(register).await.unwrap();
-        let connection = ConnectionContext::new(
-            1,
-            "127.0.0.1:5000".parse().unwrap(),
-            "127.0.0.7:9092".parse().unwrap(),
-            "PLAINTEXT".into(),
-            Principal::anonymous(),
-        );
-        let context = RequestContext {
-            connection: Arc::new(connection),
-            received_at: Instant::now(),
-        };
+        register(&broker).await;
+        let stop_timers = CancellationToken::new();
+        let (groups, cancel) = (broker.groups.clone(), stop_timers.clone());
+        tokio::spawn(async move { groups.run(cancel).await });
         Fixture {
             api: Api::new(Arc::clone(&broker)),
             broker,
-            context,
+            context: context(),
             log,
-            group_log,
-            _running: running,
+            _group_timers: stop_timers.drop_guard(),
+            _directory: directory,
         }
     }
 
@@ -142,12 +147,31 @@ impl Fixture {
     }
 }
 
-/// Runs the group coordinator until the guard is dropped.
-fn run_groups(groups: &Groups, observer: GroupsObserver, metadata: &MetadataStore) -> DropGuard {
-    let cancel = CancellationToken::new();
-    let (timers, until) = (groups.clone(), cancel.clone());
-    tokio::spawn(async move { timers.run(until).await });
-    let (groups, metadata, until) = (groups.clone(), metadata.clone(), cancel.clone());
-    tokio::spawn(async move { observer.run(groups, metadata, until).await });
-    cancel.drop_guard()
+/// Makes the cluster and this broker known.
+async fn register(broker: &Broker) {
+    let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
+    broker.metadata.execute(cluster).await.unwrap();
+    let this = RegisterBroker {
+        broker_id: broker.id(),
+        incarnation_id: Uuid::nil(),
+        rack: Some("rack-1".to_owned()),
+        endpoints: vec![],
+    };
+    let register = |image: &Image| commands::register_broker(image, this);
+    broker.metadata.execute(register).await.unwrap();
+}
+
+/// Where all requests come from.
+fn context() -> RequestContext {
+    let connection = ConnectionContext::new(
+        1,
+        "127.0.0.1:5000".parse().unwrap(),
+        "127.0.0.7:9092".parse().unwrap(),
+        "PLAINTEXT".into(),
+        Principal::anonymous(),
+    );
+    RequestContext {
+        connection: Arc::new(connection),
+        received_at: Instant::now(),
+    }
 }

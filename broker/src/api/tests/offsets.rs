@@ -1,5 +1,7 @@
 //! Committed offsets through the table: stored, read, deleted, and gone with their topic.
 
+use std::sync::Arc;
+
 use fjord_wire::{
     ErrorCode, Request,
     messages::{
@@ -24,7 +26,7 @@ use fjord_wire::{
 };
 use uuid::Uuid;
 
-use super::{Fixture, groups::wait_for};
+use super::{Fixture, MemoryGroupLog, groups::wait_for};
 use crate::{
     api::Api,
     net::{Reply, Service as _},
@@ -40,7 +42,11 @@ type Shown = (i32, i64, i16);
 
 impl Fixture {
     async fn with_topics() -> Fixture {
-        let fixture = Fixture::with_groups().await;
+        Fixture::with_topics_over(None).await
+    }
+
+    async fn with_topics_over(group_log: Option<Arc<MemoryGroupLog>>) -> Fixture {
+        let fixture = Fixture::with_groups(group_log).await;
         for name in ["t", "u"] {
             fixture.create(name).await;
         }
@@ -372,8 +378,9 @@ async fn what_is_wrong_with_a_group_is_said_for_every_partition_asked_about() {
 
 #[tokio::test]
 async fn requests_take_effect_in_order_and_are_answered_when_durable() {
-    let fixture = Fixture::with_topics().await;
-    fixture.group_log.stop();
+    let log = Arc::<MemoryGroupLog>::default();
+    let fixture = Fixture::with_topics_over(Some(log.clone())).await;
+    log.stop();
     let commit = fixture.commit_request(9, "g", &[("t", &[0])]);
     let commit = fixture.begin(&fixture.api, 9, &commit).await;
     let fetch = OffsetFetchRequest {
@@ -389,8 +396,8 @@ async fn requests_take_effect_in_order_and_are_answered_when_durable() {
         reply.as_mut().poll(&mut context).is_pending()
     };
     assert!(is_pending(&mut commit) && is_pending(&mut fetch));
-    assert_eq!(fixture.group_log.waiting(), 1);
-    fixture.group_log.settle(true);
+    assert_eq!(log.waiting(), 1);
+    log.settle(true);
     let bytes = fetch.await.unwrap().unwrap().into_bytes();
     assert!(commit.await.unwrap().is_some());
     let needle = 10_i64.to_be_bytes();
@@ -400,13 +407,13 @@ async fn requests_take_effect_in_order_and_are_answered_when_durable() {
     let commit = fixture.commit_request(9, "g", &[("t", &[1])]);
     let commit = fixture.send(9, &commit);
     let fail = async {
-        wait_for(|| fixture.group_log.waiting() == 1).await;
-        fixture.group_log.settle(false);
+        wait_for(|| log.waiting() == 1).await;
+        log.settle(false);
     };
     let (response, ()) = tokio::join!(commit, fail);
     let code = ErrorCode::NotCoordinator.code();
     assert_eq!(committed(&response), [[(1, 0, code)]]);
-    fixture.group_log.go_on();
+    log.go_on();
     let group = fixture.fetch(9, "g", None).await;
     assert_eq!(shown(&group.topics[0]), [(0, 10, 0)]);
 }
@@ -454,15 +461,16 @@ async fn offsets_are_deleted_unless_somebody_reads_the_topic() {
 
 #[tokio::test]
 async fn offsets_go_with_their_topic() {
-    let fixture = Fixture::with_topics().await;
+    let log = Arc::<MemoryGroupLog>::default();
+    let fixture = Fixture::with_topics_over(Some(log.clone())).await;
     fixture.commit(9, "g", &[("t", &[0]), ("u", &[1])]).await;
-    let before = fixture.group_log.records();
+    let before = log.records();
     fixture.delete_topic("t").await;
     // Before and after the coordinator has heard of it, a new topic of this name starts from nothing.
     fixture.create("t").await;
     let group = fixture.fetch(9, "g", Some(&[("t", &[0])])).await;
     assert_eq!(shown(&group.topics[0]), [(0, -1, 0)]);
-    wait_for(|| fixture.group_log.records() > before).await;
+    wait_for(|| log.records() > before).await;
     let group = fixture.fetch(9, "g", None).await;
     let topics: Vec<_> = group.topics.iter().map(shown).collect();
     assert_eq!(topics, [[(1, 11, 0)]]);

@@ -130,17 +130,10 @@ async fn missing_topics_are_created_where_that_is_wanted() {
     let response = metadata(&fixture, 9, ask(), false).await;
     assert_eq!(
         shown(&response),
-        [
-            ("auto", unknown, 0),
-            ("bad name", invalid, 0),
-            ("auto", unknown, 0)
-        ]
+        [("auto", unknown, 0), ("bad name", invalid, 0)]
     );
     let response = metadata(&fixture, 9, ask(), true).await;
-    assert_eq!(
-        shown(&response),
-        [("auto", 0, 4), ("bad name", invalid, 0), ("auto", 0, 4)]
-    );
+    assert_eq!(shown(&response), [("auto", 0, 4), ("bad name", invalid, 0)]);
     let response = metadata(&fixture, 9, Some(vec![by_name("__consumer_offsets")]), true).await;
     assert_eq!(shown(&response), [("__consumer_offsets", 0, 50)]);
     assert!(response.topics[0].is_internal);
@@ -405,4 +398,72 @@ async fn the_cluster_and_its_partitions_are_described() {
         };
         assert_eq!(fixture.send(1, &request).await.error_code, code.code());
     }
+}
+
+#[tokio::test]
+async fn every_version_carries_success_and_refusal() {
+    let fixture = Fixture::new().await;
+    for version in 2..=7 {
+        let name = format!("v{version}");
+        let topics = vec![topic(&name, 1), topic("bad name", 1)];
+        let request = CreateTopicsRequest {
+            topics,
+            ..Default::default()
+        };
+        let codes = fixture.send(version, &request).await.topics;
+        let codes: Vec<_> = codes.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(
+            codes,
+            [0, ErrorCode::InvalidTopicException.code()],
+            "version {version}"
+        );
+    }
+    for version in 0..=3 {
+        let grow = |name: &str| CreatePartitionsTopic {
+            name: name.to_owned(),
+            count: i32::from(version) + 2,
+            assignments: None,
+        };
+        let topics = vec![grow("v2"), grow("no")];
+        let request = CreatePartitionsRequest {
+            topics,
+            ..Default::default()
+        };
+        let codes = fixture.send(version, &request).await.results;
+        let codes: Vec<_> = codes.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(
+            codes,
+            [0, ErrorCode::UnknownTopicOrPartition.code()],
+            "version {version}"
+        );
+    }
+    for version in 1..=6 {
+        let names = [format!("v{}", version + 1), "no".to_owned()];
+        let request = match version {
+            6 => {
+                let state = |name| DeleteTopicState {
+                    name: Some(name),
+                    topic_id: Uuid::nil(),
+                };
+                let topics = names.map(state).to_vec();
+                DeleteTopicsRequest {
+                    topics,
+                    ..Default::default()
+                }
+            }
+            _ => DeleteTopicsRequest {
+                topic_names: names.to_vec(),
+                ..Default::default()
+            },
+        };
+        let codes = fixture.send(version, &request).await.responses;
+        let mut codes: Vec<_> = codes.iter().map(|topic| topic.error_code).collect();
+        codes.sort_unstable();
+        assert_eq!(
+            codes,
+            [0, ErrorCode::UnknownTopicOrPartition.code()],
+            "version {version}"
+        );
+    }
+    assert_eq!(fixture.broker.metadata.image().topic_count(), 0);
 }

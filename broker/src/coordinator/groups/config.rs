@@ -45,6 +45,24 @@ pub struct GroupConfig {
     pub max_group_record_bytes: usize,
 }
 
+impl From<&GroupsConfig> for GroupConfig {
+    fn from(config: &GroupsConfig) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let millis_i32 = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+        Self {
+            min_session_timeout_ms: millis_i32(config.min_session_timeout),
+            max_session_timeout_ms: millis_i32(config.max_session_timeout),
+            initial_rebalance_delay_ms: millis(config.initial_rebalance_delay),
+            max_group_size: config.max_size,
+            offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+            offsets_retention_ms: i64::try_from(config.offsets_retention.as_millis())
+                .unwrap_or(i64::MAX),
+            offsets_retention_check_interval_ms: millis(config.offsets_retention_check_interval),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for GroupConfig {
     /// Kafka's defaults.
     fn default() -> Self {
@@ -61,41 +79,5 @@ impl Default for GroupConfig {
             max_member_metadata_bytes: 512 * 1024,
             max_group_record_bytes: 1000 * 1000,
         }
-    }
-}
-
-impl From<&GroupsConfig> for GroupConfig {
-    /// The broker's configs; bounds that Kafka has no config for are as by default.
-    fn from(config: &GroupsConfig) -> Self {
-        let i32_ms = |duration| i32::try_from(milliseconds(duration)).unwrap_or(i32::MAX);
-        let i64_ms = |duration| i64::try_from(milliseconds(duration)).unwrap_or(i64::MAX);
-        let check_interval = config.offsets_retention_check_interval;
-        Self {
-            min_session_timeout_ms: i32_ms(config.min_session_timeout),
-            max_session_timeout_ms: i32_ms(config.max_session_timeout),
-            initial_rebalance_delay_ms: milliseconds(config.initial_rebalance_delay),
-            max_group_size: config.max_size,
-            offset_metadata_max_bytes: config.offset_metadata_max_bytes,
-            offsets_retention_ms: i64_ms(config.offsets_retention),
-            offsets_retention_check_interval_ms: milliseconds(check_interval),
-            ..Self::default()
-        }
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{BrokerConfig, Layers};
-
-    #[test]
-    fn the_configs_defaults_are_the_defaults_here() {
-        let config = BrokerConfig::resolve(Layers::default()).unwrap();
-        let ours = GroupConfig::from(&config.groups);
-        assert_eq!(format!("{ours:?}"), format!("{:?}", GroupConfig::default()));
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Offsets committed with a retention time of their own (OffsetCommit 2 to 4) go by that instead.
 
+use std::collections::BTreeSet;
+
 use super::context::Context;
 use super::delete::remove_offsets;
 use super::group::Group;
@@ -33,17 +35,15 @@ pub fn expire_offsets(group: &mut Group, cx: &mut Context, limit: usize) -> usiz
         (None, Since::Time(start_ms)) => now_ms.saturating_sub(*start_ms) >= retention_ms,
         (None, Since::Commit) => now_ms.saturating_sub(value.commit_timestamp_ms) >= retention_ms,
     };
-    let kept: Vec<String> = {
-        let subscribed = group.offsets.topics().map(|(topic, _)| topic);
-        subscribed
-            .filter(|topic| group.is_subscribed_to(topic))
-            .cloned()
-            .collect()
-    };
+    let topics = group.offsets.topics().map(|(topic, _)| topic);
+    let kept: BTreeSet<String> = topics
+        .filter(|topic| group.is_subscribed_to(topic))
+        .cloned()
+        .collect();
     remove_offsets(
         group,
         cx,
-        |topic, _, value| is_expired(value) && !kept.iter().any(|name| name == topic),
+        |topic, _, value| is_expired(value) && !kept.contains(topic),
         limit,
     )
 }

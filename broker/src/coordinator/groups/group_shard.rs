@@ -41,6 +41,8 @@ pub struct GroupShard {
     cx: Context,
     next_append: u64,
     in_flight: VecDeque<InFlight>,
+    /// Records of unknown kinds that the replay skipped.
+    skipped: u64,
 }
 
 impl GroupShard {
@@ -51,6 +53,7 @@ impl GroupShard {
             cx: Context::new(config),
             next_append: 0,
             in_flight: VecDeque::new(),
+            skipped: 0,
         }
     }
 
@@ -151,7 +154,8 @@ impl GroupShard {
     }
 
     fn leave(&mut self, token: Token, request: LeaveRequest) {
-        let reply = if request.group_id.is_empty() {
+        let id = request.group_id.clone();
+        let reply = if id.is_empty() {
             LeaveReply {
                 error: ErrorCode::InvalidGroupId,
                 members: Vec::new(),
@@ -162,6 +166,7 @@ impl GroupShard {
                 None => leave::unknown_group(request),
             }
         };
+        self.forget_if_idle(&id);
         if self.cx.records.is_empty() {
             self.cx.reply(token, Reply::Leave(reply));
         } else {
@@ -243,17 +248,26 @@ impl GroupShard {
         self.forget_if_idle(id);
     }
 
-    /// One pass over all groups for expired offsets and groups without any.
+    /// One pass over the groups for expired offsets and groups without any, until it has removed
+    /// as much as one pass may.
     fn expire(&mut self) {
         let mut left = MAX_EXPIRED_PER_PASS;
+        let mut over = Vec::new();
         for group in self.groups.values_mut() {
+            if left == 0 {
+                break;
+            }
             left -= expire::expire_offsets(group, &mut self.cx, left);
-            if expire::is_over(group) {
+            if left > 0 && expire::is_over(group) {
+                left -= 1;
                 debug!(group = %group.id, "the group has neither members nor offsets any more");
                 self.cx.store_group_removal(group);
+                over.push(group.id.clone());
             }
         }
-        self.groups.retain(|_, group| !expire::is_over(group));
+        for id in over {
+            self.groups.remove(&id);
+        }
         let interval_ms = self.cx.config.offsets_retention_check_interval_ms.max(1);
         self.cx
             .schedule(Timer::Expiry, if left == 0 { 1 } else { interval_ms });
@@ -330,6 +344,7 @@ impl GroupShard {
             }
             Entry::Unknown(number) => {
                 debug!(number, "skipping a coordinator record of an unknown kind");
+                self.skipped += 1;
             }
         }
     }
@@ -349,6 +364,12 @@ impl Shard for GroupShard {
 
     fn loaded(&mut self, now: Now) -> Step<Reply> {
         self.cx.now = now;
+        if self.skipped > 0 {
+            warn!(
+                records = self.skipped,
+                "skipped coordinator records of unknown kinds"
+            );
+        }
         for group in self.groups.values_mut() {
             for id in group.member_ids() {
                 self.cx.restart_session(group, &id);

@@ -32,7 +32,7 @@ const FIRST_VERSION_WITH_SKIP_ASSIGNMENT: i16 = 9;
 
 /// Handles a request whose group exists, perhaps since a moment ago.
 pub fn join(group: &mut Group, cx: &mut Context, token: Token, request: JoinRequest) {
-    if !has_room(group, &cx.config, &request.member_id) {
+    if !has_room(group, &cx.config, &request) {
         let id: Arc<str> = request.member_id.as_str().into();
         remove_member(group, cx, &id);
         cx.refuse_join(token, ErrorCode::GroupMaxSizeReached, "");
@@ -103,9 +103,15 @@ pub fn validate(config: &GroupConfig, request: &mut JoinRequest) -> Result<(), E
 }
 
 /// Whether the group's size lets this member in. While members join, those that have joined count,
-/// so that a group that is too large (because the limit was lowered) loses its last ones.
-fn has_room(group: &Group, config: &GroupConfig, member_id: &str) -> bool {
-    let member = group.member(member_id);
+/// so that a group that is too large (because the limit was lowered) loses its last ones. Unlike in
+/// Kafka a static member that takes over from its former self is let in, as the group stays as it
+/// is.
+fn has_room(group: &Group, config: &GroupConfig, request: &JoinRequest) -> bool {
+    let member = group.member(&request.member_id);
+    let takes_over = request
+        .group_instance_id
+        .as_deref()
+        .is_some_and(|id| group.static_member(id).is_some());
     match group.state() {
         GroupState::Empty | GroupState::Dead => true,
         GroupState::PreparingRebalance => {
@@ -113,7 +119,7 @@ fn has_room(group: &Group, config: &GroupConfig, member_id: &str) -> bool {
                 || group.awaiting_joins() < config.max_group_size
         }
         GroupState::CompletingRebalance | GroupState::Stable => {
-            member.is_some() || group.size() < config.max_group_size
+            member.is_some() || takes_over || group.size() < config.max_group_size
         }
     }
 }
@@ -256,7 +262,10 @@ fn replace_static(
     update_member(group, cx, token, request, new_id);
     cx.restart_session(group, new_id);
     match group.state() {
-        GroupState::Stable if group.select_protocol() == group.protocol => {
+        GroupState::Stable
+            if group.select_protocol() == group.protocol
+                && group.to_record().stored_size() <= cx.config.max_group_record_bytes =>
+        {
             cx.store_group(group);
             group.set_awaiting_join(new_id, None);
             let leads = group.is_leader(new_id);

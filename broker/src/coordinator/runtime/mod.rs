@@ -101,7 +101,8 @@ impl<S: Shard> Runtime<S> {
         }
     }
 
-    /// Starts to host a shard: it is replayed in the background. Does nothing if it is hosted.
+    /// Starts to host a shard: it is replayed in the background. Does nothing if it is hosted. If
+    /// it was hosted here before, its last appends must be settled by now.
     pub fn load(&self, partition: i32) {
         let mut slots = self
             .inner

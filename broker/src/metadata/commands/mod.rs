@@ -21,8 +21,8 @@ pub(crate) mod testing;
 use super::{Image, image::NO_LEADER, placement::Candidate, records::PartitionRecord};
 
 pub use alter_configs::{
-    AlterConfigsError, Alteration, ConfigOperation, ConfigResource, ResourceAlteration,
-    alter_configs,
+    AlterConfigsError, Alteration, ConfigOperation, ConfigResource, MAX_CONFIG_VALUE_BYTES,
+    ResourceAlteration, alter_configs,
 };
 pub use cluster::{RegisterBroker, ensure_cluster_id, register_broker};
 pub use create_partitions::{CreatePartitionsError, NewPartitions, create_partitions};

@@ -213,6 +213,19 @@ fn a_commit_that_cannot_be_written_is_taken_back() {
 }
 
 #[test]
+fn an_offset_that_was_committed_twice_in_a_request_is_taken_back_whole() {
+    let mut world = World::new();
+    world.must_commit(simple_commit("s", "t", 0, 1));
+    let mut request = simple_commit("s", "t", 0, 2);
+    let twice = request.topics[0].partitions[0].clone();
+    request.topics[0]
+        .partitions
+        .push(CommitPartition { offset: 3, ..twice });
+    world.ask_with(Request::Commit(request), false);
+    assert_eq!(world.committed("s", "t", 0), 1);
+}
+
+#[test]
 fn taking_back_spares_what_was_committed_later() {
     let mut world = World::new();
     world.must_commit(simple_commit("s", "t", 0, 1));
@@ -330,6 +343,29 @@ fn a_pass_of_the_expiry_is_bounded_and_the_next_one_follows_at_once() {
     world.pass(2);
     assert_eq!(world.log.len() - before, 2_500);
     assert_eq!(world.describe("s").state, GroupState::Dead);
+}
+
+#[test]
+fn groups_without_anything_are_removed_in_bounded_passes_too() {
+    let empty = |n: usize| {
+        let mut group = group::Group::new(format!("group-{n}").into(), 0);
+        group.protocol_type = Some("consumer".into());
+        Record {
+            key: records::group_metadata::GroupMetadataKey::encode(&group.id),
+            value: Some(group.to_record().encode()),
+        }
+    };
+    let log: Vec<Record> = (0..1_500).map(empty).collect();
+    let now = Now {
+        wall_ms: 0,
+        monotonic_ms: 0,
+    };
+    let mut world = World::replayed(GroupConfig::default(), log, now);
+    world.pass(600_000);
+    assert_eq!(world.log.len(), 1_500 + config::MAX_EXPIRED_PER_PASS);
+    world.pass(1);
+    assert_eq!(world.shard.groups().count(), 0);
+    assert_eq!(world.restarted().shard.groups().count(), 0);
 }
 
 fn delete(world: &mut World, group: &str, topic: &str) -> ErrorCode {

@@ -258,10 +258,11 @@ impl Run {
         let ids: HashSet<&str> = group.members().map(|member| &*member.id).collect();
         assert_eq!(ids.len(), group.size());
         assert!(group.awaiting_joins() <= 3, "above the group's limit");
-        assert_eq!(
-            group.size() == 0,
-            group.state() == GroupState::Empty || group.size() == 0
-        );
+        match group.state() {
+            GroupState::Empty => assert_eq!(group.size(), 0),
+            GroupState::Stable | GroupState::CompletingRebalance => assert!(group.size() > 0),
+            GroupState::PreparingRebalance | GroupState::Dead => {}
+        }
         if let Some(leader) = &group.leader {
             assert!(ids.contains(&**leader), "the leader is a member");
         }

@@ -248,3 +248,38 @@ fn a_static_member_that_lives_but_does_not_join_stays_in_the_generation() {
     world.pass(6);
     assert_eq!(world.joined(token).members.len(), 2);
 }
+
+#[test]
+fn a_static_member_comes_back_to_a_full_group() {
+    let (world, ..) = stable();
+    let config = GroupConfig {
+        max_group_size: 2,
+        ..world.config.clone()
+    };
+    let mut world = World::replayed(config, world.log.clone(), world.now);
+    assert_eq!(world.join_now(fixed("i2", 9)).error, ErrorCode::None);
+    assert_eq!(
+        world.join_now(fixed("i3", 9)).error,
+        ErrorCode::GroupMaxSizeReached
+    );
+}
+
+#[test]
+fn a_takeover_that_cannot_be_stored_starts_a_rebalance() {
+    let (world, ..) = stable();
+    let config = GroupConfig {
+        max_group_record_bytes: 5_000,
+        ..world.config.clone()
+    };
+    let mut world = World::replayed(config, world.log.clone(), world.now);
+    let before = world.log.len();
+    let large = "t".repeat(5_000);
+    let protocols = vec![protocol("range", &[&large])];
+    let token = world.join(JoinRequest {
+        protocols,
+        ..fixed("i2", 9)
+    });
+    assert!(world.is_parked(token));
+    assert_eq!(world.state(), GroupState::PreparingRebalance);
+    assert_eq!(world.log.len(), before);
+}
