@@ -1,1 +1,30 @@
 //! Cluster metadata: records, the immutable image, and the pure functions that apply one to the other.
+//!
+//! ```text
+//!   api ──► store.execute(command) ──► commands::* (pure: image + command -> records + outcome)
+//!                                          │ records
+//!                                          ▼
+//!                              MetadataLog (`__cluster_metadata`), durable
+//!                                          │ records
+//!                                          ▼
+//!   readers ◄── Arc<Image> ◄── ImageObserver ◄── Image::apply (pure)
+//! ```
+//!
+//! The state is nothing but the records: [`store::MetadataStore::open`] replays them, and every later
+//! image is the previous one with the records of one command applied. Records are keyed by the entity
+//! they describe, so that the partition that holds them can be compacted; the rules that make replay
+//! after compaction safe are in [`records`].
+
+pub mod commands;
+pub mod delta;
+pub mod image;
+pub mod placement;
+pub mod records;
+pub mod store;
+pub mod topic_name;
+
+pub use delta::Delta;
+pub use image::{Broker, Image, Partition, Topic};
+pub use store::{
+    Decision, ExecuteError, ImageObserver, MetadataLog, MetadataLogError, MetadataStore,
+};

@@ -1,0 +1,114 @@
+//! The gRPC listener with the standard health service (`grpc.health.v1.Health`), which follows
+//! readiness. The broker's own gRPC services are added to the same listener.
+
+use std::{net::SocketAddr, time::Duration};
+
+use thiserror::Error;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic_health::ServingStatus;
+use tracing::warn;
+
+use super::health::Health;
+use crate::net::{BindError, bind_tcp};
+
+/// Connections that wait for being accepted.
+const BACKLOG: u32 = 1024;
+
+/// Requests of one connection at once.
+const MAX_CONCURRENT_STREAMS: u32 = 256;
+
+/// The size of one request's headers.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// How often a connection without traffic is asked whether its peer is still there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long the peer has for its answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a stop waits for requests in flight; a health watch would keep it for ever.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The name of the service that stands for the whole broker, by gRPC's health protocol.
+const WHOLE_SERVER: &str = "";
+
+/// The gRPC listener failed while it served.
+#[derive(Debug, Error)]
+#[error("gRPC listener failed: {0}")]
+pub struct GrpcError(#[from] tonic::transport::Error);
+
+/// The gRPC listener, bound but not serving yet.
+pub struct GrpcServer {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    health: Health,
+}
+
+impl GrpcServer {
+    /// Binds to `address` (`HOST:PORT`, port 0 lets the system choose).
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] with the address.
+    pub fn bind(address: &str, health: Health) -> Result<Self, BindError> {
+        let listener = bind_tcp(address, BACKLOG, |_| Ok(()))?;
+        let local_addr = listener.local_addr().map_err(|source| BindError::Listen {
+            address: address.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            listener,
+            local_addr,
+            health,
+        })
+    }
+
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `shutdown` is cancelled and requests in flight are answered.
+    ///
+    /// # Errors
+    ///
+    /// [`GrpcError`] if the listener fails for good.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), GrpcError> {
+        let (reporter, service) = tonic_health::server::health_reporter();
+        // The reporter begins with "serving", which may not be true yet.
+        reporter
+            .set_service_status(WHOLE_SERVER, ServingStatus::NotServing)
+            .await;
+        let following = self.health.follow_readiness(|ready| {
+            let status = if ready {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            reporter.set_service_status(WHOLE_SERVER, status)
+        });
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let serving = Server::builder()
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            served = &mut serving => return Ok(served?),
+            () = following => {}
+            () = shutdown.cancelled() => {}
+        }
+        match timeout(SHUTDOWN_TIMEOUT, serving).await {
+            Ok(served) => Ok(served?),
+            Err(_elapsed) => {
+                warn!("gRPC connections left open by their clients");
+                Ok(())
+            }
+        }
+    }
+}
