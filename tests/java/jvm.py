@@ -12,10 +12,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+from harness.paths import CACHE
+
 HERE = Path(__file__).resolve().parent
-CACHE = HERE.parent.parent / ".cache" / "java"
-LIBS = CACHE / "libs"
-CLASSES = CACHE / "classes"
+LIBS = CACHE / "java" / "libs"
+CLASSES = CACHE / "java" / "classes"
 
 # Two cores run the broker and the JVM: a cheap collector, and no time spent on the optimizing compiler.
 JVM_OPTIONS = [
@@ -42,7 +43,7 @@ def _once(directory, inputs, make):
     stamp = directory / "made-from"
     if stamp.exists() and stamp.read_text() == digest:
         return
-    CACHE.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = directory.with_name(f"{directory.name}-{os.getpid()}")
     make(fresh)
     (fresh / "made-from").write_text(digest)
