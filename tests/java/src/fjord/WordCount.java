@@ -4,15 +4,21 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.Future;
+import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.LongDeserializer;
@@ -92,16 +98,20 @@ final class WordCount {
 
     /** Writes this many lines; keys are left to the producer, as lines have none. */
     private Object feed(JsonNode args) throws Exception {
-        long words = 0;
+        cluster.awaitLeaders(name + "-lines", PARTITIONS);
+        List<Future<RecordMetadata>> answers = new ArrayList<>();
         try (KafkaProducer<String, String> producer = cluster.producer("linger.ms", 20)) {
             for (int line = 0; line < args.get("lines").asInt(); line++) {
                 String[] picked = random.ints(5, 0, WORDS.length).mapToObj(at -> WORDS[at]).toArray(String[]::new);
-                words += picked.length;
                 Arrays.stream(picked).forEach(word -> expected.merge(word, 1L, Long::sum));
-                producer.send(new ProducerRecord<>(name + "-lines", line % PARTITIONS, null, String.join(" ", picked)));
+                String text = String.join(" ", picked);
+                answers.add(producer.send(new ProducerRecord<>(name + "-lines", line % PARTITIONS, null, text)));
             }
         }
-        return words;
+        for (Future<RecordMetadata> answer : answers) {
+            Check.get(answer);
+        }
+        return answers.size();
     }
 
     private Map<String, Long> counts() {
@@ -137,7 +147,7 @@ final class WordCount {
         String changelog = name + "-counts-changelog";
         for (var policy : Map.of(repartition, "delete", changelog, "compact").entrySet()) {
             ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, policy.getKey());
-            var config = Check.get(cluster.admin.describeConfigs(java.util.List.of(topic)).all()).get(topic);
+            var config = Check.get(cluster.admin.describeConfigs(List.of(topic)).all()).get(topic);
             Check.equal(policy.getValue(), config.get("cleanup.policy").value(), "policy of %s", policy.getKey());
         }
         for (TopicPartition partition : Cluster.partitions(repartition, PARTITIONS)) {
@@ -162,8 +172,11 @@ final class WordCount {
 
     private Object stop(JsonNode args) throws Exception {
         Check.that(streams.close(Duration.ofSeconds(30)), "the application did not stop");
-        streams.cleanUp();
-        Files.deleteIfExists(state);
+        try (Stream<Path> files = Files.walk(state)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        }
         return null;
     }
 }
