@@ -10,13 +10,14 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_every_byte_comes_back(driver, broker, codec):
-    driver.run("round_trip.produce", codec=codec)
-    driver.run("round_trip.consume", codec=codec)
-    driver.run("round_trip.consume_small", codec=codec)
-    driver.run("round_trip.seek", codec=codec)
-    stored = {batch.codec for partition in range(3) for batch in stored_batches(broker.bootstrap, f"java-codec-{codec}", partition)}
-    assert stored == {codec}, "batches are stored as they were sent"
+def test_every_byte_comes_back(driver, broker, topic, codec):
+    driver.run("round_trip.produce", topic=topic, codec=codec)
+    driver.run("round_trip.consume", topic=topic)
+    driver.run("round_trip.consume_small", topic=topic)
+    driver.run("round_trip.seek", topic=topic)
+    batches = [batch for partition in range(3) for batch in stored_batches(broker.bootstrap, topic, partition)]
+    assert {batch.codec for batch in batches} == {codec}, "batches are stored as they were sent"
+    assert all(batch.producer_id >= 0 and batch.base_sequence >= 0 for batch in batches), "the producer is idempotent"
 
 
 @pytest.mark.parametrize("what", ["acks", "order", "auto_create", "refused", "append_time"])
@@ -45,6 +46,8 @@ def test_topic_made_again_under_its_name(driver):
 
 def test_clients_live_through_restarts(driver, broker):
     """Groups, static members, a producer and admin clients: one restart in good order, one after SIGKILL."""
+    for codec in CODECS:
+        driver.run("round_trip.produce", topic=f"java-kept-{codec}", codec=codec)
     driver.run("group.grow")
     driver.run("static.start")
     driver.run("static.restart_member")
@@ -67,4 +70,4 @@ def test_clients_live_through_restarts(driver, broker):
     driver.run("groups.live")
     driver.run("groups.delete")
     for codec in CODECS:
-        driver.run("round_trip.consume", codec=codec)
+        driver.run("round_trip.consume", topic=f"java-kept-{codec}")

@@ -123,6 +123,8 @@ final class AdminGroups {
             Check.equal("live", member.clientId(), "client id");
             Check.that(member.host().contains("127.0.0.1"), "host of the member: %s", member.host());
             Check.equal(Set.of(zero, one), member.assignment().topicPartitions(), "assignment");
+            var classic = Check.get(admin.describeClassicGroups(List.of(group)).all()).get(group);
+            Check.equal("consumer", classic.protocol(), "type of protocol");
             Check.equal(List.of(group),
                     listed(new ListGroupsOptions().inGroupStates(Set.of(GroupState.STABLE))), "stable groups");
 

@@ -44,7 +44,7 @@ final class RoundTrip {
     }
 
     private static String topic(JsonNode args) {
-        return "java-codec-" + args.get("codec").asText();
+        return args.get("topic").asText();
     }
 
     private Object produce(JsonNode args) throws Exception {
