@@ -1,9 +1,10 @@
 package fjord;
 
+import static org.apache.kafka.streams.CloseOptions.GroupMembershipOperation.LEAVE_GROUP;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -24,6 +25,7 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.LongDeserializer;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.streams.CloseOptions;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
@@ -171,7 +173,9 @@ final class WordCount {
     }
 
     private Object stop(JsonNode args) throws Exception {
-        Check.that(streams.close(Duration.ofSeconds(30)), "the application did not stop");
+        // Else the members would be missed only after their session's end, and the next instance wait for that.
+        var leaving = CloseOptions.timeout(Check.PATIENCE).withGroupMembershipOperation(LEAVE_GROUP);
+        Check.that(streams.close(leaving), "the application did not stop");
         try (Stream<Path> files = Files.walk(state)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);
