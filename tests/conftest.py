@@ -2,18 +2,36 @@
 
 import itertools
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
+
 from harness.broker import new_broker
 from harness.server import Server
 
 # Defaults of a broker in these tests. Auto-created topics get six partitions; a group's first
-# rebalance does not wait for more members, so that tests do not wait either.
-SETTINGS = {"num.partitions": "6", "group.initial.rebalance.delay.ms": "0"}
+# rebalance does not wait for more members, and retention and compaction look often, so that tests
+# do not wait either.
+SETTINGS = {
+    "num.partitions": "6",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.retention.check.interval.ms": "500",
+    "log.cleaner.backoff.ms": "200",
+    "log.segment.delete.delay.ms": "100",
+}
 
 _names = itertools.count(1)
+
+
+def pytest_configure(config):
+    """Has SIGTERM end the run as Ctrl-C does, so that brokers and clients are ended with it."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def pytest_addoption(parser):

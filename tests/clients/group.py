@@ -6,6 +6,7 @@ from pathlib import Path
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
 from harness.programs import Client, MemberProgram
 from harness.records import Record
 

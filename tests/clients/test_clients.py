@@ -3,12 +3,13 @@
 import threading
 
 import pytest
+
 from clients import catalog
 from clients.group import Group, check_delivered_once
 from harness import programs
 from harness.programs import Client, ProducerProgram
 from harness.records import Record, check_order_per_key, check_round_trip, numbered_records, sample_records, without_nulls
-from harness.wire import stored_batches
+from harness.wire import Batch, stored_batches
 
 PARTITIONS = 6
 PER_PARTITION = 80
@@ -72,8 +73,14 @@ def test_round_trip(client, codec, broker, topic, tmp_path):
 
     for partition in range(PARTITIONS):
         batches = stored_batches(broker.bootstrap, topic, partition)
-        assert {batch.codec for batch in batches} == {codec}, "the client did not use its codec, or the broker changed it"
+        check_codec(batches, codec)
         assert all(batch.producer_id >= 0 for batch in batches), "the producer was not idempotent"
+
+
+def check_codec(batches: list[Batch], codec: str) -> None:
+    """The codec was used; a client may leave a batch that it would make longer as it is."""
+    found = {batch.codec for batch in batches}
+    assert codec in found and found <= {codec, "none"}, f"batches have {found}, not {codec}"
 
 
 def test_reads_what_another_client_wrote(client, broker, topic, tmp_path):

@@ -54,7 +54,11 @@ class Server(ABC):
         started = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
                 # A group of its own: a Ctrl-C for the tests must not reach the broker before they stop it.
                 start_new_session=True,
             )

@@ -44,10 +44,11 @@ const log = ({ label, log: { message } }) => process.stderr.write(`${label} ${me
 function loadZstd() {
   return new Promise((resolve) =>
     ZstdCodec.run((zstd) => {
-      const simple = new zstd.Simple()
+      // Streaming: frames of other producers need not name their content's size.
+      const codec = new zstd.Streaming()
       CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-        compress: async (encoder) => Buffer.from(simple.compress(encoder.buffer)),
-        decompress: async (buffer) => Buffer.from(simple.decompress(buffer)),
+        compress: async (encoder) => Buffer.from(codec.compress(encoder.buffer)),
+        decompress: async (buffer) => Buffer.from(codec.decompress(buffer)),
       })
       resolve()
     }),
@@ -190,5 +191,6 @@ async function commit(consumer, topic, positions, owned) {
 const commands = { create, produce, consume, group }
 loadZstd()
   .then(() => commands[process.argv[2]](JSON.parse(process.argv[3])))
-  .then(() => process.exit(0))
+  // What was written to a pipe may still be under way; exit would cut it off.
+  .then(() => process.stdout.write('', () => process.exit(0)))
   .catch(fail)

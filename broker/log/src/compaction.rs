@@ -1,0 +1,441 @@
+//! Compaction by key: of every key only the newest record stays (`cleanup.policy=compact`).
+//!
+//! Two passes over a partition. The first learns the newest offset of every key in the part that was not
+//! compacted yet; the second rewrites, from the log's start on, the batches that hold older records of
+//! these keys. A batch keeps its offsets; a batch of which nothing stays leaves a marker. The newest batch
+//! of the log is never touched, so that a reader always reaches the log's end.
+//!
+//! A tombstone (a record without value) goes `delete.retention.ms` after it was first compacted: the batch
+//! carries the time from which it may go, its delete horizon (KIP-534).
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use bytes::Bytes;
+use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, Record};
+
+use crate::error::AppendError;
+use crate::log::Log;
+use crate::partition::Partition;
+use crate::queue::PendingEntry;
+use crate::types::Location;
+use crate::valuelog::entry::EntryKind;
+
+/// Most bytes that a batch may take decompressed.
+const DECOMPRESSED_LIMIT: usize = 256 << 20;
+/// Rewritten batches under way at a time.
+const IN_FLIGHT: usize = 64;
+/// What a key costs in the map besides its own bytes, about.
+const KEY_OVERHEAD: usize = 64;
+
+/// What a topic says about its compaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompactionPolicy {
+    /// Share of the log that must not be compacted yet before a pass is worth it (`min.cleanable.dirty.ratio`).
+    pub min_dirty_ratio: f64,
+    /// Records younger than this stay as they are, in milliseconds (`min.compaction.lag.ms`).
+    pub min_lag_ms: u64,
+    /// Records older than this are compacted whatever the ratio, in milliseconds (`max.compaction.lag.ms`).
+    pub max_lag_ms: u64,
+    /// How long a tombstone can be seen after it was compacted, in milliseconds (`delete.retention.ms`).
+    pub delete_retention_ms: u64,
+    /// Memory for the keys of one pass, in bytes (`log.cleaner.dedupe.buffer.size`).
+    pub dedupe_bytes: usize,
+}
+
+/// What a round of compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactionResult {
+    /// Partitions compacted.
+    pub partitions: usize,
+    /// Records removed.
+    pub records_removed: u64,
+}
+
+/// A stretch of a log to be compacted.
+struct Plan {
+    log_start: u64,
+    /// Up to here everything was compacted before.
+    dirty_start: u64,
+    /// From here on nothing is touched.
+    end: u64,
+}
+
+/// What becomes of a batch.
+enum Rewrite {
+    Keep,
+    Remove,
+    Replace(Bytes),
+}
+
+/// What decides about records.
+struct Judge<'a> {
+    newest: &'a HashMap<Bytes, i64>,
+    now_ms: i64,
+    delete_retention_ms: i64,
+}
+
+/// What a pass has done so far.
+#[derive(Default)]
+struct Pass {
+    removed: u64,
+    next_delete_horizon: Option<i64>,
+}
+
+impl Log {
+    /// Compacts every partition whose policy says that it is due; `now_ms` is the time in milliseconds. May
+    /// wait for the disk, and take long: call it from a thread of its own.
+    pub fn compact(&self, now_ms: i64) -> CompactionResult {
+        let mut result = CompactionResult::default();
+        for partition in self.shared().partitions() {
+            let Some(policy) = partition.policies().compaction else {
+                continue;
+            };
+            match self.compact_partition(&partition, policy, now_ms) {
+                Ok(Some(pass)) => {
+                    tracing::debug!(
+                        partition = partition.label(),
+                        removed = pass.removed,
+                        "compacted"
+                    );
+                    result.partitions += 1;
+                    result.records_removed += pass.removed;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(partition = partition.label(), error, "compaction stopped")
+                }
+            }
+        }
+        result
+    }
+
+    fn compact_partition(
+        &self,
+        partition: &Partition,
+        policy: CompactionPolicy,
+        now_ms: i64,
+    ) -> Result<Option<Pass>, String> {
+        let Some(mut plan) = self.plan_compaction(partition, policy, now_ms)? else {
+            return Ok(None);
+        };
+        // What is rewritten must be in the index: see `Recent::leave_to_index`.
+        if !self.wait_until_indexed() {
+            return Err("the index is behind".into());
+        }
+        let newest = self.newest_offsets(partition, &mut plan, policy.dedupe_bytes)?;
+        let judge = Judge {
+            newest: &newest,
+            now_ms,
+            delete_retention_ms: i64::try_from(policy.delete_retention_ms).unwrap_or(i64::MAX),
+        };
+        let mut rewriter = Rewriter::new(partition);
+        let mut pass = Pass::default();
+        let mut places = Places::new(partition, plan.log_start, plan.end);
+        while let Some((base, location)) = places.next(self)? {
+            let rewrite = match location.length {
+                0 => Rewrite::Remove,
+                _ => judge.batch(&self.batch(partition, base, location)?, &mut pass)?,
+            };
+            rewriter.batch(base, location, rewrite)?;
+        }
+        rewriter.finish()?;
+        partition.note_compacted(plan.end, pass.next_delete_horizon);
+        Ok(Some(pass))
+    }
+
+    /// What is to be done with a partition now, if anything.
+    fn plan_compaction(
+        &self,
+        partition: &Partition,
+        policy: CompactionPolicy,
+        now_ms: i64,
+    ) -> Result<Option<Plan>, String> {
+        let positions = partition.positions();
+        let (cleaned_end, delete_horizon) = partition.compaction_state();
+        let dirty_start = cleaned_end.max(positions.log_start);
+        let youngest = now_ms.saturating_sub(i64::try_from(policy.min_lag_ms).unwrap_or(i64::MAX));
+        let oldest = now_ms.saturating_sub(i64::try_from(policy.max_lag_ms).unwrap_or(i64::MAX));
+        let (mut dirty_bytes, mut end, mut overdue) = (0u64, dirty_start, false);
+        partition.visit(self.shared(), dirty_start, &mut |base, location| {
+            let last = base + u64::from(location.last_offset_delta);
+            if last + 1 >= positions.durable_end || location.max_timestamp > youngest {
+                return false;
+            }
+            dirty_bytes += u64::from(location.length);
+            overdue |= location.max_timestamp >= 0 && location.max_timestamp < oldest;
+            end = last + 1;
+            true
+        })?;
+        let total = partition.size_bytes().max(1);
+        // Both are byte counts far below 2^52: the ratio is exact enough.
+        #[allow(clippy::cast_precision_loss)]
+        let due = dirty_bytes > 0 && dirty_bytes as f64 / total as f64 >= policy.min_dirty_ratio;
+        let horizon_passed = delete_horizon.is_some_and(|horizon| horizon < now_ms);
+        let plan = Plan {
+            log_start: positions.log_start,
+            dirty_start,
+            end,
+        };
+        Ok((due || overdue || horizon_passed).then_some(plan))
+    }
+
+    /// The newest offset of each key in the dirty part; the plan ends earlier if they do not all fit.
+    fn newest_offsets(
+        &self,
+        partition: &Partition,
+        plan: &mut Plan,
+        limit: usize,
+    ) -> Result<HashMap<Bytes, i64>, String> {
+        let mut newest = HashMap::new();
+        let mut bytes = 0usize;
+        let mut places = Places::new(partition, plan.dirty_start, plan.end);
+        while let Some((base, location)) = places.next(self)? {
+            if bytes >= limit {
+                plan.end = base;
+                break;
+            }
+            if location.length == 0 {
+                continue;
+            }
+            let batch = self.batch(partition, base, location)?;
+            if is_left_alone(&batch.header) {
+                continue;
+            }
+            for record in records(&batch)? {
+                let Some(key) = record.key else { continue };
+                if newest
+                    .insert(Bytes::copy_from_slice(&key), record.offset)
+                    .is_none()
+                {
+                    bytes += key.len() + KEY_OVERHEAD;
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    fn batch(&self, partition: &Partition, base: u64, location: Location) -> Result<Batch, String> {
+        let bytes = partition
+            .read_at(self.shared(), base, location)
+            .map_err(|e| e.to_string())?;
+        let header = BatchHeader::parse(&bytes).map_err(|e| e.to_string())?;
+        Ok(Batch { header, bytes })
+    }
+}
+
+/// Walks over the batches of a stretch of a log, a page of the index at a time.
+struct Places<'a> {
+    partition: &'a Partition,
+    page: std::vec::IntoIter<(u64, Location)>,
+    next: u64,
+    end: u64,
+}
+
+impl<'a> Places<'a> {
+    fn new(partition: &'a Partition, start: u64, end: u64) -> Self {
+        Self {
+            partition,
+            page: Vec::new().into_iter(),
+            next: start,
+            end,
+        }
+    }
+
+    fn next(&mut self, log: &Log) -> Result<Option<(u64, Location)>, String> {
+        if self.page.len() == 0 && self.next < self.end {
+            self.page = self.partition.places(log.shared(), self.next)?.into_iter();
+        }
+        let found = self.page.next().filter(|(base, _)| *base < self.end);
+        if let Some((base, location)) = found {
+            self.next = base + u64::from(location.last_offset_delta) + 1;
+        }
+        Ok(found)
+    }
+}
+
+/// Control batches and open transactions are not a matter of keys.
+fn is_left_alone(header: &BatchHeader) -> bool {
+    header.is_control() || header.is_transactional()
+}
+
+fn records(batch: &Batch) -> Result<Vec<Record>, String> {
+    let records = batch
+        .records(DECOMPRESSED_LIMIT)
+        .map_err(|e| e.to_string())?;
+    records.collect::<Result<_, _>>().map_err(|e| e.to_string())
+}
+
+impl Judge<'_> {
+    /// Whether a record stays in a batch with this delete horizon.
+    fn stays(&self, record: &Record, horizon: Option<i64>) -> bool {
+        let Some(key) = &record.key else { return true };
+        let superseded = self
+            .newest
+            .get(key)
+            .is_some_and(|newest| record.offset < *newest);
+        let expired =
+            record.value.is_none() && horizon.is_some_and(|horizon| horizon < self.now_ms);
+        !superseded && !expired
+    }
+
+    fn batch(&self, batch: &Batch, pass: &mut Pass) -> Result<Rewrite, String> {
+        let header = &batch.header;
+        if is_left_alone(header) {
+            return Ok(Rewrite::Keep);
+        }
+        let all = records(batch)?;
+        let count = all.len();
+        let horizon = header.delete_horizon();
+        let stay: Vec<Record> = all.into_iter().filter(|r| self.stays(r, horizon)).collect();
+        pass.removed += (count - stay.len()) as u64;
+        if stay.is_empty() {
+            return Ok(Rewrite::Remove);
+        }
+        let tombstones = stay.iter().any(|r| r.value.is_none());
+        let new_horizon = match horizon {
+            None if tombstones => Some(self.now_ms.saturating_add(self.delete_retention_ms)),
+            same => same,
+        };
+        if tombstones && let Some(at) = new_horizon {
+            pass.next_delete_horizon =
+                Some(pass.next_delete_horizon.map_or(at, |before| before.min(at)));
+        }
+        if stay.len() == count && new_horizon == horizon {
+            return Ok(Rewrite::Keep);
+        }
+        rebuilt(header, &stay, new_horizon).map(Rewrite::Replace)
+    }
+}
+
+/// The batch `header` with only the records in `stay`.
+fn rebuilt(header: &BatchHeader, stay: &[Record], horizon: Option<i64>) -> Result<Bytes, String> {
+    let mut builder = BatchBuilder::retaining(header).map_err(|e| e.to_string())?;
+    if let Some(horizon) = horizon {
+        builder = builder.with_delete_horizon(horizon);
+    }
+    for record in stay {
+        builder
+            .append(
+                record.offset,
+                record.timestamp,
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            )
+            .map_err(|e| e.to_string())?;
+    }
+    builder
+        .extend_to(header.last_offset(), header.max_timestamp)
+        .map_err(|e| e.to_string())?;
+    builder.build().map_err(|e| e.to_string())
+}
+
+/// Writes what has changed; neighbouring batches of which nothing stays share one marker.
+struct Rewriter<'a> {
+    partition: &'a Partition,
+    marker: Option<(u64, Location, bool)>,
+    under_way: usize,
+    done: Sender<Result<(), AppendError>>,
+    finished: Receiver<Result<(), AppendError>>,
+}
+
+impl<'a> Rewriter<'a> {
+    fn new(partition: &'a Partition) -> Self {
+        let (done, finished) = channel();
+        Self {
+            partition,
+            marker: None,
+            under_way: 0,
+            done,
+            finished,
+        }
+    }
+
+    fn batch(&mut self, base: u64, location: Location, rewrite: Rewrite) -> Result<(), String> {
+        match rewrite {
+            Rewrite::Remove => return self.extend_marker(base, location),
+            Rewrite::Keep => self.flush_marker()?,
+            Rewrite::Replace(payload) => {
+                self.flush_marker()?;
+                self.write(base, location, payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extend_marker(&mut self, base: u64, location: Location) -> Result<(), String> {
+        let Some((start, marker, _)) = self.marker else {
+            self.marker = Some((base, location, location.length > 0));
+            return Ok(());
+        };
+        let span = base + u64::from(location.last_offset_delta) - start;
+        let Ok(last_offset_delta) = u32::try_from(span) else {
+            self.flush_marker()?;
+            return self.extend_marker(base, location);
+        };
+        let leader_epoch = marker.leader_epoch.max(location.leader_epoch);
+        let max_timestamp = marker.max_timestamp.max(location.max_timestamp);
+        self.marker = Some((
+            start,
+            Location {
+                last_offset_delta,
+                leader_epoch,
+                max_timestamp,
+                ..marker
+            },
+            true,
+        ));
+        Ok(())
+    }
+
+    /// Writes the marker, unless it is one that stands there already.
+    fn flush_marker(&mut self) -> Result<(), String> {
+        match self.marker.take() {
+            Some((base, location, true)) => self.write(base, location, Bytes::new()),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, base: u64, location: Location, payload: Bytes) -> Result<(), String> {
+        let entry = PendingEntry {
+            kind: EntryKind::Replace,
+            base_offset: base,
+            last_offset_delta: location.last_offset_delta,
+            leader_epoch: location.leader_epoch,
+            max_timestamp: location.max_timestamp,
+            payload,
+            producer: None,
+        };
+        let done = self.done.clone();
+        let completion = Box::new(move |result: Result<_, _>| {
+            // The receiver waits for every entry, unless it has given up.
+            let _ = done.send(result.map(|_| ()));
+        });
+        self.partition
+            .enqueue_rewrite(entry, completion)
+            .map_err(|e| e.to_string())?;
+        self.under_way += 1;
+        if self.under_way >= IN_FLIGHT {
+            self.wait()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        self.under_way -= 1;
+        self.finished
+            .recv()
+            .map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        self.flush_marker()?;
+        while self.under_way > 0 {
+            self.wait()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! What the writer hands to the indexer: a bounded queue, with a way to wait until something is indexed.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::partition::Partition;
+use crate::types::{Lsn, PartitionId};
+use crate::valuelog::sidecar::EntryRecord;
+
+/// Entries in one commit, about.
+const AT_ONCE: usize = 8192;
+/// How long entries are gathered; until they are indexed they are found in memory.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long a caller waits for a rebuild or for the indexer at the most.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What the indexer takes at a time.
+#[derive(Default)]
+pub(crate) struct Fed {
+    pub entries: Vec<(EntryRecord, Option<Arc<Partition>>)>,
+    /// Producers that have expired.
+    pub forgotten: Vec<(PartitionId, Vec<i64>)>,
+    /// Everything before this place is in `entries` or was before.
+    pub end: Lsn,
+    pub durable: Lsn,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Fed,
+    applied: Lsn,
+    closed: bool,
+    hurry: bool,
+    rebuild: Option<String>,
+    rebuilds: u64,
+}
+
+/// The queue. See the module's documentation.
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Feed {
+    /// A feed for an index that holds everything before `applied`.
+    pub fn new(applied: Lsn, durable: Lsn) -> Self {
+        let waiting = Fed {
+            end: applied,
+            durable,
+            ..Fed::default()
+        };
+        Self {
+            state: Mutex::new(State {
+                waiting,
+                applied,
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over a group. Bounded by the appends that [`Feed::backlog`] lets in.
+    pub fn push(
+        &self,
+        entries: Vec<(EntryRecord, Option<Arc<Partition>>)>,
+        end: Lsn,
+        durable: Lsn,
+    ) {
+        let mut state = self.lock();
+        let wake = state.waiting.entries.is_empty()
+            || state.waiting.entries.len() + entries.len() >= AT_ONCE;
+        state.waiting.entries.extend(entries);
+        state.waiting.end = end;
+        state.waiting.durable = durable;
+        drop(state);
+        if wake {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Hands over producers whose state is to be removed.
+    pub fn forget_producers(&self, partition: PartitionId, producers: Vec<i64>) {
+        self.lock().waiting.forgotten.push((partition, producers));
+        self.changed.notify_all();
+    }
+
+    /// Entries that wait.
+    pub fn backlog(&self) -> usize {
+        self.lock().waiting.entries.len()
+    }
+
+    /// Waits for entries and gathers some. Returns at once, perhaps empty, if `busy`. Nothing: closed.
+    pub fn take(&self, busy: bool) -> Option<Fed> {
+        let mut state = self.lock();
+        let mut deadline = None;
+        loop {
+            let count = state.waiting.entries.len();
+            let idle = count == 0
+                && state.waiting.forgotten.is_empty()
+                && state.waiting.end == state.applied;
+            if state.closed && idle {
+                return None;
+            }
+            if busy || state.closed || state.hurry || state.rebuild.is_some() || count >= AT_ONCE {
+                break;
+            }
+            if idle {
+                deadline = None;
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let until = *deadline.get_or_insert_with(|| Instant::now() + GATHER);
+            let Some(left) = until
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
+            else {
+                break;
+            };
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        state.hurry = false;
+        let (end, durable) = (state.waiting.end, state.waiting.durable);
+        Some(std::mem::replace(
+            &mut state.waiting,
+            Fed {
+                end,
+                durable,
+                ..Fed::default()
+            },
+        ))
+    }
+
+    /// Waits a moment while the index is broken. False when the feed is closed.
+    pub fn pause(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.closed
+            && let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|d| !d.is_zero())
+        {
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        !state.closed
+    }
+
+    pub fn note_applied(&self, applied: Lsn) {
+        self.lock().applied = applied;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything handed over so far is indexed. False if that does not happen.
+    pub fn wait_until_applied(&self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        let target = state.waiting.end;
+        while state.applied < target {
+            let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|_| !state.closed)
+            else {
+                return false;
+            };
+            state.hurry = true;
+            self.changed.notify_all();
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    pub fn request_rebuild(&self, reason: &str) {
+        self.lock().rebuild.get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    pub fn rebuild_requested(&self) -> Option<String> {
+        self.lock().rebuild.clone()
+    }
+
+    pub fn rebuild_done(&self) {
+        let mut state = self.lock();
+        state.rebuild = None;
+        state.rebuilds += 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// How often the index was rebuilt since the log was opened.
+    pub fn rebuilds(&self) -> u64 {
+        self.lock().rebuilds
+    }
+
+    /// Asks for a rebuild unless there was one after the `seen`th, and waits for it. False if it fails.
+    pub fn rebuild_after(&self, seen: u64, reason: &str) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        while state.rebuilds <= seen {
+            let Some(left) = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|_| !state.closed)
+            else {
+                return false;
+            };
+            state.rebuild.get_or_insert_with(|| reason.to_owned());
+            self.changed.notify_all();
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// Takes no more; what waits is still indexed.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}

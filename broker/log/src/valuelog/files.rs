@@ -1,0 +1,339 @@
+//! The files of the value log: their names, how they are made, reused and deleted.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use rustix::fs::{Advice, FallocateFlags};
+
+use crate::stats::DiskSpace;
+use crate::valuelog::entry::{FILE_HEADER, encode_file_header};
+
+/// The first files are this small, so that a broker that is only tried out takes little space.
+const SMALLEST_FILE: u32 = 16 << 20;
+/// A file takes at most this share of the file system that it is on.
+const SHARE_OF_DISK: u64 = 16;
+/// No file is smaller than this, however small the disk is.
+const LEAST_FILE: u32 = 2 << 20;
+
+/// One file of the value log.
+#[derive(Debug)]
+pub(crate) struct ValueLogFile {
+    pub id: u32,
+    /// Bytes that entries may take, file header included.
+    pub capacity: u32,
+    pub path: PathBuf,
+    file: File,
+}
+
+impl ValueLogFile {
+    fn open(id: u32, path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let capacity = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            id,
+            capacity,
+            path,
+            file,
+        })
+    }
+
+    pub fn write_at(&self, bytes: &[u8], position: u32) -> io::Result<()> {
+        self.file.write_all_at(bytes, u64::from(position))
+    }
+
+    pub fn read_at(&self, bytes: &mut [u8], position: u32) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(bytes, u64::from(position)) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    pub fn read_exact_at(&self, bytes: &mut [u8], position: u32) -> io::Result<()> {
+        self.file.read_exact_at(bytes, u64::from(position))
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Current length in bytes.
+    pub fn len(&self) -> io::Result<u32> {
+        Ok(u32::try_from(self.file.metadata()?.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Cuts off what is behind the last entry.
+    pub fn cut(&self, end: u32) -> io::Result<()> {
+        self.file.set_len(u64::from(end))
+    }
+
+    /// Tells the kernel that a range will be read soon.
+    pub fn will_need(&self, position: u32, length: u32) {
+        let length = std::num::NonZeroU64::new(u64::from(length));
+        // A hint: if the file system does not take it, reading works all the same.
+        let _ = rustix::fs::fadvise(&self.file, u64::from(position), length, Advice::WillNeed);
+    }
+
+    pub fn sidecar_path(&self) -> PathBuf {
+        self.path.with_extension("idx")
+    }
+}
+
+/// All files of the value log, by id.
+#[derive(Debug)]
+pub(crate) struct Files {
+    directory: PathBuf,
+    open: RwLock<BTreeMap<u32, Arc<ValueLogFile>>>,
+    /// Paths of dead files that wait to be used again.
+    free: Mutex<Vec<PathBuf>>,
+    limits: FileLimits,
+}
+
+/// What bounds the making of files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileLimits {
+    pub file_bytes: u32,
+    pub reserve_bytes: u64,
+    pub recycled_files: usize,
+}
+
+impl Files {
+    /// Opens all files in `directory`, which is made if it is not there.
+    pub fn open(directory: &Path, limits: FileLimits) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut open = BTreeMap::new();
+        let mut free = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let Some(id) = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .and_then(|s| s.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("vlog") => {
+                    open.insert(id, Arc::new(ValueLogFile::open(id, path)?));
+                }
+                Some("free") => free.push(path),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            open: RwLock::new(open),
+            free: Mutex::new(free),
+            limits,
+        })
+    }
+
+    pub fn get(&self, id: u32) -> Option<Arc<ValueLogFile>> {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
+    }
+
+    /// All files, oldest first.
+    pub fn all(&self) -> Vec<Arc<ValueLogFile>> {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub fn insert(&self, file: Arc<ValueLogFile>) {
+        self.open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(file.id, file);
+    }
+
+    /// Free and total bytes of the file system.
+    pub fn disk_space(&self) -> io::Result<DiskSpace> {
+        let status = rustix::fs::statvfs(&self.directory)?;
+        Ok(DiskSpace {
+            total: status.f_blocks * status.f_frsize,
+            available: status.f_bavail * status.f_frsize,
+        })
+    }
+
+    /// Makes file `id`, with room for an entry of `least` bytes: reuses a dead file, or allocates a new one.
+    ///
+    /// # Errors
+    ///
+    /// `StorageFull` if only the reserve would be left.
+    pub fn make(&self, id: u32, least: u32) -> io::Result<Arc<ValueLogFile>> {
+        let path = self.directory.join(format!("{id:08}.vlog"));
+        let recycled = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let made = match recycled {
+            Some(old) => self.reuse(&old, id, &path, least),
+            None => self.allocate(id, &path, least),
+        };
+        if made.is_err() {
+            // Half a file must not be taken for one at the next start. If it cannot be removed either, it
+            // holds no entries, and recovery drops it.
+            let _ = fs::remove_file(&path);
+        }
+        made
+    }
+
+    fn reuse(&self, old: &Path, id: u32, path: &Path, least: u32) -> io::Result<Arc<ValueLogFile>> {
+        if fs::metadata(old)?.len() < u64::from(least) {
+            fs::remove_file(old)?;
+            return self.allocate(id, path, least);
+        }
+        fs::rename(old, path)?;
+        let file = ValueLogFile::open(id, path.to_owned())?;
+        self.begin(file)
+    }
+
+    fn allocate(&self, id: u32, path: &Path, least: u32) -> io::Result<Arc<ValueLogFile>> {
+        let space = self.disk_space()?;
+        let capacity = file_capacity(self.limits.file_bytes, id, space, least);
+        if space.available < u64::from(capacity) + self.limits.reserve(space) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, u64::from(capacity)) {
+            // A file system that cannot allocate ahead gets a sparse file.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(u64::from(capacity))?,
+            result => result?,
+        }
+        self.begin(ValueLogFile {
+            id,
+            capacity,
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    fn begin(&self, file: ValueLogFile) -> io::Result<Arc<ValueLogFile>> {
+        file.write_at(&encode_file_header(file.id, file.capacity), 0)?;
+        file.file.sync_all()?;
+        self.sync_directory()?;
+        Ok(Arc::new(file))
+    }
+
+    pub fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// Gives a file back that holds nothing alive: keeps it for reuse, or unlinks it.
+    ///
+    /// A reader may hold the file for a moment longer; then it is unlinked, never overwritten.
+    pub fn retire(&self, id: u32) -> io::Result<()> {
+        let removed = self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+        let Some(file) = removed else { return Ok(()) };
+        match fs::remove_file(file.sidecar_path()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = Arc::strong_count(&file) == 1;
+        if unread
+            && free.len() < self.limits.recycled_files
+            && file.capacity == self.limits.file_bytes
+        {
+            let kept = file.path.with_extension("free");
+            fs::rename(&file.path, &kept)?;
+            free.push(kept);
+        } else {
+            fs::remove_file(&file.path)?;
+        }
+        drop(free);
+        self.sync_directory()
+    }
+
+    /// Unlinks a file that holds no entries.
+    pub fn discard(&self, id: u32) -> io::Result<()> {
+        match self
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id)
+        {
+            Some(file) => fs::remove_file(&file.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Unlinks the files that are kept for reuse: the disk is full.
+    pub fn drop_recycled(&self) {
+        for path in self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "could not remove a recycled file");
+            }
+        }
+    }
+}
+
+impl FileLimits {
+    /// The reserve, but never more than a sixteenth of a small disk.
+    fn reserve(&self, space: DiskSpace) -> u64 {
+        self.reserve_bytes.min(space.total / SHARE_OF_DISK)
+    }
+}
+
+/// The size of the next file: small at first and on small disks, never too small for `least`.
+fn file_capacity(configured: u32, id: u32, space: DiskSpace, least: u32) -> u32 {
+    let grown = u64::from(SMALLEST_FILE) << id.saturating_sub(1).min(8);
+    let grown = u32::try_from(grown).unwrap_or(u32::MAX);
+    let share = u32::try_from(space.total / SHARE_OF_DISK).unwrap_or(u32::MAX);
+    let wanted = configured.min(grown).min(share.max(LEAST_FILE)) & !(FILE_HEADER - 1);
+    wanted.max(
+        least
+            .checked_next_multiple_of(FILE_HEADER)
+            .unwrap_or(u32::MAX),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_grow_to_the_configured_size_and_stay_small_on_small_disks() {
+        let large = DiskSpace {
+            total: 1 << 40,
+            available: 1 << 40,
+        };
+        assert_eq!(file_capacity(256 << 20, 1, large, 0), 16 << 20);
+        assert_eq!(file_capacity(256 << 20, 2, large, 0), 32 << 20);
+        assert_eq!(file_capacity(256 << 20, 5, large, 0), 256 << 20);
+        assert_eq!(file_capacity(256 << 20, 900, large, 0), 256 << 20);
+        assert_eq!(file_capacity(256 << 20, 900, large, 300 << 20), 300 << 20);
+        let small = DiskSpace {
+            total: 64 << 20,
+            available: 64 << 20,
+        };
+        assert_eq!(file_capacity(256 << 20, 9, small, 0), 4 << 20);
+    }
+}

@@ -1,0 +1,130 @@
+//! The helper thread that makes the next file ahead of time and finishes sealed ones, so that the writer
+//! waits for neither.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::valuelog::files::{Files, ValueLogFile};
+use crate::valuelog::sidecar;
+
+/// Requests that may wait for the thread; the writer asks for one file at a time and seals one at a time.
+const QUEUE: usize = 16;
+
+enum Request {
+    Make {
+        id: u32,
+        least: u32,
+    },
+    Seal {
+        file: Arc<ValueLogFile>,
+        end: u32,
+        sidecar: Vec<u8>,
+    },
+}
+
+/// A handle on the thread; dropping it lets the thread finish what was asked and ends it.
+pub(crate) struct Preparer {
+    requests: Option<SyncSender<Request>>,
+    ready: Arc<Ready>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Ready {
+    slot: Mutex<Option<io::Result<Arc<ValueLogFile>>>>,
+    filled: Condvar,
+}
+
+impl Preparer {
+    pub fn start(files: Arc<Files>) -> io::Result<Self> {
+        let (requests, queue) = sync_channel(QUEUE);
+        let ready = Arc::new(Ready::default());
+        let to_fill = ready.clone();
+        let thread = std::thread::Builder::new()
+            .name("fjord-prepare".into())
+            .spawn(move || run(&files, &queue, &to_fill))?;
+        Ok(Self {
+            requests: Some(requests),
+            ready,
+            thread: Some(thread),
+        })
+    }
+
+    /// Asks for file `id` with room for an entry of `least` bytes; [`Preparer::take`] hands it out.
+    pub fn make(&self, id: u32, least: u32) {
+        self.send(Request::Make { id, least });
+    }
+
+    /// Waits for the file that was asked for.
+    pub fn take(&self) -> io::Result<Arc<ValueLogFile>> {
+        let mut slot = self
+            .ready
+            .slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(result) = slot.take() {
+                return result;
+            }
+            slot = self
+                .ready
+                .filled
+                .wait(slot)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Finishes a file that gets no more entries: cuts off the rest, and writes the sidecar.
+    pub fn seal(&self, file: Arc<ValueLogFile>, end: u32, sidecar: Vec<u8>) {
+        self.send(Request::Seal { file, end, sidecar });
+    }
+
+    fn send(&self, request: Request) {
+        let sender = self
+            .requests
+            .as_ref()
+            .expect("the sender is there until drop");
+        if sender.send(request).is_err() {
+            tracing::error!("the thread that prepares files has ended");
+        }
+    }
+}
+
+impl Drop for Preparer {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that prepares files panicked");
+        }
+    }
+}
+
+fn run(files: &Files, queue: &Receiver<Request>, ready: &Ready) {
+    while let Ok(request) = queue.recv() {
+        match request {
+            Request::Make { id, least } => {
+                let made = files.make(id, least);
+                *ready.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+                ready.filled.notify_all();
+            }
+            Request::Seal { file, end, sidecar } => {
+                if let Err(error) = seal(&file, end, &sidecar) {
+                    // Without a sidecar the file is scanned when the index is rebuilt: slower, not less safe.
+                    tracing::warn!(file = file.id, %error, "could not finish a sealed file");
+                }
+            }
+        }
+    }
+}
+
+fn seal(file: &ValueLogFile, end: u32, rows: &[u8]) -> io::Result<()> {
+    // A file that is all but full keeps its size, so that it can be reused without a new allocation.
+    if end < file.capacity / 8 * 7 {
+        file.cut(end)?;
+    }
+    sidecar::write(&file.sidecar_path(), rows)
+}

@@ -1,0 +1,142 @@
+//! Sidecars: all entry headers of a sealed file in one small file, so that the index can be rebuilt
+//! without reading the data.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::partition::producers::ProducerStamp;
+use crate::types::{le_u32, le_u64};
+use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader};
+
+/// An entry as the fold and the index see it: the header, and the producer's stamp of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntryRecord {
+    pub header: EntryHeader,
+    pub producer: Option<ProducerStamp>,
+}
+
+const ROW: usize = ENTRY_HEADER as usize + 16;
+const TRAILER: usize = 16;
+
+/// Collects the rows of a file while it is written.
+#[derive(Debug, Default)]
+pub(crate) struct SidecarBuilder {
+    rows: Vec<u8>,
+}
+
+impl SidecarBuilder {
+    pub fn push(&mut self, record: &EntryRecord) {
+        self.rows.extend_from_slice(&record.header.encode());
+        let stamp = record.producer.unwrap_or(ProducerStamp {
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+        });
+        self.rows
+            .extend_from_slice(&stamp.producer_id.to_le_bytes());
+        self.rows
+            .extend_from_slice(&i32::from(stamp.producer_epoch).to_le_bytes());
+        self.rows
+            .extend_from_slice(&stamp.base_sequence.to_le_bytes());
+    }
+
+    /// The sidecar's bytes: rows, then their CRC-32C, four bytes of zero, and where the entries end.
+    pub fn finish(mut self, end: u32) -> Vec<u8> {
+        let crc = crc32c::crc32c(&self.rows);
+        self.rows.extend_from_slice(&crc.to_le_bytes());
+        self.rows.extend_from_slice(&[0; 4]);
+        self.rows.extend_from_slice(&u64::from(end).to_le_bytes());
+        self.rows
+    }
+}
+
+/// Writes a sidecar so that it is either whole or not there.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("idx.tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&temporary, path)
+}
+
+/// The entries of file `id` and where they end, if the sidecar is there and sound.
+pub(crate) fn read(path: &Path, id: u32) -> Option<(Vec<EntryRecord>, u32)> {
+    decode(&fs::read(path).ok()?, id)
+}
+
+/// The inverse of [`SidecarBuilder`].
+pub(crate) fn decode(bytes: &[u8], id: u32) -> Option<(Vec<EntryRecord>, u32)> {
+    let (rows, trailer) = bytes.split_at_checked(bytes.len().checked_sub(TRAILER)?)?;
+    if !rows.len().is_multiple_of(ROW) || le_u32(trailer, 0) != crc32c::crc32c(rows) {
+        return None;
+    }
+    let end = u32::try_from(le_u64(trailer, 8)).ok()?;
+    let records = rows
+        .chunks_exact(ROW)
+        .map(|row| decode_row(row, id))
+        .collect::<Option<Vec<_>>>()?;
+    Some((records, end))
+}
+
+fn decode_row(row: &[u8], id: u32) -> Option<EntryRecord> {
+    let header = EntryHeader::decode(row)?;
+    if header.lsn.file() != id {
+        return None;
+    }
+    let tail = &row[ENTRY_HEADER as usize..];
+    let stamp = ProducerStamp {
+        producer_id: le_u64(tail, 0).cast_signed(),
+        producer_epoch: i16::try_from(le_u32(tail, 8).cast_signed()).ok()?,
+        base_sequence: le_u32(tail, 12).cast_signed(),
+    };
+    Some(EntryRecord {
+        header,
+        producer: (stamp.producer_id >= 0).then_some(stamp),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Lsn, PartitionId};
+    use crate::valuelog::entry::EntryKind;
+
+    fn record(position: u32, producer: Option<ProducerStamp>) -> EntryRecord {
+        EntryRecord {
+            header: EntryHeader {
+                length: 10,
+                payload_crc: 1,
+                kind: EntryKind::Append,
+                lsn: Lsn::new(5, position),
+                partition: PartitionId(1),
+                base_offset: 3,
+                last_offset_delta: 0,
+                leader_epoch: 0,
+                max_timestamp: 8,
+                durable: Lsn::new(5, 0),
+            },
+            producer,
+        }
+    }
+
+    #[test]
+    fn sidecars_round_trip_and_notice_damage() {
+        let stamp = ProducerStamp {
+            producer_id: 4,
+            producer_epoch: 2,
+            base_sequence: 77,
+        };
+        let records = vec![record(4096, Some(stamp)), record(4176, None)];
+        let mut builder = SidecarBuilder::default();
+        records.iter().for_each(|r| builder.push(r));
+        let bytes = builder.finish(4256);
+        assert_eq!(decode(&bytes, 5), Some((records, 4256)));
+        assert_eq!(decode(&bytes, 6), None);
+        for at in 0..bytes.len() - TRAILER {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(decode(&damaged, 5), None, "byte {at}");
+        }
+    }
+}
