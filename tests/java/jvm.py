@@ -84,7 +84,10 @@ def tool(main_class, *args, stdin="", timeout_s=TOOL_TIMEOUT_S, check=True):
     archive = [f"-XX:SharedArchiveFile={TOOL_ARCHIVE}/classes.jsa", "-Xshare:auto", "-Xlog:disable"]
     done = subprocess.run(
         command(main_class, *args, options=archive),
-        input=stdin, capture_output=True, encoding="utf-8", timeout=timeout_s,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout_s,
     )
     if check and done.returncode != 0:
         raise AssertionError(f"{main_class} {args} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -99,7 +102,10 @@ class Driver:
         with open(log_path, "wb") as log:
             self._process = subprocess.Popen(
                 command("fjord.Driver", bootstrap, heap_mb=384, class_path=f"{LIBS}/*:{CLASSES}"),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding="utf-8",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
             )
         self._replies = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

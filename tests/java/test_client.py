@@ -4,6 +4,7 @@ The cases themselves are Java (`src`); here is their order, and what the broker 
 """
 
 import pytest
+
 from harness.wire import stored_batches
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]

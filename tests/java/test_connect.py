@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from harness.paths import free_port
 
 PATIENCE_S = 120
