@@ -16,8 +16,9 @@ AIOKAFKA = Client("aiokafka", (_PYTHON, str(_CLIENTS / "python/aiokafka_client.p
 KAFKAJS = Client("kafkajs", ("node", str(_CLIENTS / "node/client.js")), headers_by_name=True, null_headers=False)
 FRANZ_GO = Client("franz-go", (str(CACHE / "bin/franz"),))
 SARAMA = Client("sarama", (str(CACHE / "bin/sarama"),))
+LIBRDKAFKA = Client("librdkafka", (str(CACHE / "bin/librdkafka"),))
 
-ALL = [CONFLUENT, KAFKA_PYTHON, AIOKAFKA, KAFKAJS, FRANZ_GO, SARAMA]
+ALL = [CONFLUENT, LIBRDKAFKA, KAFKA_PYTHON, AIOKAFKA, KAFKAJS, FRANZ_GO, SARAMA]
 
 REFERENCE = CONFLUENT
 """Reads what the others wrote, and writes what the others read."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -48,7 +49,7 @@ class Group:
 
         def balanced() -> bool:
             owned = [member.assigned or [] for member in self.members]
-            return sorted(sum(owned, [])) == everything and all(len(part) >= share for part in owned)
+            return sorted(chain.from_iterable(owned)) == everything and all(len(part) >= share for part in owned)
 
         self._wait("the members own all partitions, each its share", balanced)
 
