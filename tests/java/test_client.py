@@ -36,7 +36,7 @@ def test_admin_configs(driver, what):
     driver.run(f"configs.{what}")
 
 
-@pytest.mark.parametrize("what", ["list", "consumer", "delete_records", "reset_policies"])
+@pytest.mark.parametrize("what", ["list", "consumer", "delete_records", "start_inside_batch", "reset_policies"])
 def test_offsets(driver, what):
     driver.run(f"offsets.{what}")
 

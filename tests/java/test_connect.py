@@ -164,6 +164,10 @@ def test_distributed(java, broker, topic, tmp_path, rest_port):
         except (urllib.error.URLError, OSError):
             return False
 
+    def states():
+        statuses = [call(f"/connectors/{name}/status") for name in pipe.connectors()]
+        return [part["state"] for status in statuses for part in [status["connector"], *status["tasks"]]]
+
     first = pipe.write(500)
     with Worker(java, "Distributed", tmp_path, file) as worker:
         worker.wait("the REST interface answers", reachable)
@@ -181,7 +185,6 @@ def test_distributed(java, broker, topic, tmp_path, rest_port):
     last = pipe.write(100)
     with Worker(java, "Distributed", tmp_path, file) as worker:
         worker.wait_received(pipe, before + last)
-        statuses = [call(f"/connectors/{name}/status") for name in pipe.connectors()]
-        states = [task["state"] for status in statuses for task in [status["connector"], *status["tasks"]]]
-        assert states == ["RUNNING"] * 4
+        worker.wait("the REST interface answers", reachable)
+        worker.wait("everything runs", lambda: states() == ["RUNNING"] * 4)
         worker.stop()

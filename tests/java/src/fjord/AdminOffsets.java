@@ -33,6 +33,7 @@ final class AdminOffsets {
         cases.put("offsets.list", this::list);
         cases.put("offsets.consumer", this::fromConsumer);
         cases.put("offsets.delete_records", this::deleteRecords);
+        cases.put("offsets.start_inside_batch", this::startInsideBatch);
         cases.put("offsets.reset_policies", this::resetPolicies);
     }
 
@@ -123,6 +124,24 @@ final class AdminOffsets {
         Check.fails(org.apache.kafka.common.errors.OffsetOutOfRangeException.class, deleting(partition, 11));
         Check.get(deleting(partition, -1));
         Check.equal(10L, offset(partition, OffsetSpec.earliest()).offset(), "earliest after everything went");
+        return null;
+    }
+
+    /** The log starts in the middle of its only batch: what is left of it is still found by time. */
+    private Object startInsideBatch(JsonNode args) throws Exception {
+        TopicPartition partition = new TopicPartition("java-start-inside", 0);
+        cluster.createTopic(partition.topic(), 1);
+        long start = System.currentTimeMillis() - 600_000;
+        try (KafkaProducer<String, String> producer = cluster.producer("linger.ms", 1000)) {
+            for (int index = 0; index < 10; index++) {
+                producer.send(new ProducerRecord<>(partition.topic(), 0, start + index * 1000, "k", "v" + index));
+            }
+        }
+        Check.get(deleting(partition, 7));
+        Check.equal(7L, offset(partition, OffsetSpec.earliest()).offset(), "earliest");
+        Check.equal(9L, offset(partition, OffsetSpec.maxTimestamp()).offset(), "offset of the latest timestamp");
+        Check.equal(7L, offset(partition, OffsetSpec.forTimestamp(start)).offset(), "first that is left");
+        Check.equal(8L, offset(partition, OffsetSpec.forTimestamp(start + 7001)).offset(), "by time");
         return null;
     }
 
