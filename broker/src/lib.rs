@@ -1,10 +1,13 @@
 //! The Fjord broker as a library; `main.rs` is a thin shell around it.
 
 pub mod api;
+pub mod broker;
 pub mod config;
 pub mod coordinator;
 pub mod metadata;
 pub mod net;
 pub mod observability;
 pub mod partition;
+pub mod producer_ids;
 pub mod security;
+pub mod server;

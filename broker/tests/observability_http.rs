@@ -5,8 +5,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use fjord_broker::observability::{
-    grpc::GrpcServer, health::Health, http::HttpServer, metrics::Metrics,
+use fjord_broker::{
+    config::ListenAddress,
+    observability::{grpc::GrpcServer, health::Health, http::HttpServer, metrics::Metrics},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,13 @@ use tonic_health::pb::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+fn loopback() -> ListenAddress {
+    ListenAddress {
+        host: Some("127.0.0.1".to_owned()),
+        port: 0,
+    }
+}
 
 async fn in_time<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
@@ -52,7 +60,7 @@ fn check(answer: &str, status: &str, body: &str) {
 #[tokio::test]
 async fn probes_and_metrics_are_served() {
     let (health, metrics) = (Health::new(), Metrics::new(10));
-    let server = HttpServer::bind("127.0.0.1:0", health.clone(), metrics.clone()).unwrap();
+    let server = HttpServer::bind(&loopback(), health.clone(), metrics.clone()).unwrap();
     let address = server.local_addr();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(server.run(shutdown.clone()));
@@ -105,7 +113,7 @@ async fn probes_and_metrics_are_served() {
 #[tokio::test]
 async fn grpc_health_follows_readiness() {
     let health = Health::new();
-    let server = GrpcServer::bind("127.0.0.1:0", health.clone()).unwrap();
+    let server = GrpcServer::bind(&loopback(), health.clone()).unwrap();
     let address = server.local_addr();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(server.run(shutdown.clone()));

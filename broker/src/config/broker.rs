@@ -62,7 +62,7 @@ pub struct NetConfig {
     pub send_buffer_bytes: Option<usize>,
     /// `socket.request.max.bytes`.
     pub request_max_bytes: usize,
-    /// `queued.max.requests`.
+    /// `queued.max.requests`: requests of one connection in flight.
     pub queued_max_requests: usize,
     /// `queued.max.request.bytes`, with -1 replaced by what it stands for; at least
     /// `request_max_bytes`, so that every permitted request can be read.
@@ -117,9 +117,9 @@ pub struct LogConfig {
     /// `fjord.index.cache.bytes`.
     pub index_cache_bytes: usize,
     /// `fjord.log.file.bytes`.
-    pub file_bytes: u64,
+    pub file_bytes: u32,
     /// `fjord.log.group.bytes`.
-    pub group_bytes: usize,
+    pub group_bytes: u32,
     /// `fjord.disk.reserve.bytes`.
     pub disk_reserve_bytes: u64,
     /// `log.retention.check.interval.ms`.

@@ -42,6 +42,18 @@ impl ListenAddress {
         Ok(Self { host, port })
     }
 
+    /// What to bind, as `HOST:PORT`, the first that succeeds: for every interface the IPv6 address
+    /// that takes IPv4 too, or that of IPv4 alone where the system has no IPv6.
+    pub fn bind_addresses(&self) -> Vec<String> {
+        match &self.host {
+            Some(_) => vec![self.to_string()],
+            None => vec![
+                format!("[::]:{}", self.port),
+                format!("0.0.0.0:{}", self.port),
+            ],
+        }
+    }
+
     /// Whether this is every interface, by an empty host or by the address that stands for all.
     pub fn is_wildcard(&self) -> bool {
         let address = self.host.as_deref().map(str::parse::<IpAddr>);

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::definition::{ConfigDef, ConfigType, Update};
+use super::definition::{ConfigDef, Update};
 use super::error::{explain_unknown_broker_config, explain_unknown_topic_config, value_hint};
 use super::table::{broker_config, topic_config};
-use super::value::{Value, split_list};
+use super::value::Value;
 
 /// Why a config is refused, for choosing the error code of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,32 +51,22 @@ impl InvalidConfig {
     }
 }
 
-/// Checks the whole of a topic's own configs, alone and together. Every name must be known and have
-/// a value.
-pub fn validate_topic_configs(
-    configs: &BTreeMap<String, Option<String>>,
-) -> Result<(), InvalidConfig> {
+/// Checks the whole of a topic's own configs, alone and together.
+pub fn validate_topic_configs(configs: &BTreeMap<String, String>) -> Result<(), InvalidConfig> {
     let mut numbers = BTreeMap::new();
-    for (name, value) in configs {
+    for (name, text) in configs {
         let definition = known_topic_config(name)?;
-        let Some(text) = value else {
-            let reason = format!("needs a value; {}", value_hint(definition));
-            return Err(InvalidConfig::new(name, reason, InvalidConfigKind::Value));
-        };
         let value = Value::parse(definition, text)
             .map_err(|reason| InvalidConfig::value(definition, text, &reason))?;
         if let Value::Number(number) = value {
             numbers.insert(definition.name, number);
         }
     }
-    let lags = (
-        numbers.get("min.compaction.lag.ms"),
-        numbers.get("max.compaction.lag.ms"),
-    );
-    match lags {
-        (Some(low), Some(high)) if low > high => Err(InvalidConfig::new(
-            "min.compaction.lag.ms",
-            format!("must not be more than max.compaction.lag.ms ({low} is more than {high})"),
+    let [low, high] = ["min.compaction.lag.ms", "max.compaction.lag.ms"];
+    match (numbers.get(low), numbers.get(high)) {
+        (Some(least), Some(most)) if least > most => Err(InvalidConfig::new(
+            low,
+            format!("must not be more than {high} ({least} is more than {most})"),
             InvalidConfigKind::Value,
         )),
         _ => Ok(()),
@@ -115,51 +105,4 @@ pub fn known_broker_config(name: &str) -> Result<&'static ConfigDef, InvalidConf
         let (reason, fix) = explain_unknown_broker_config(name);
         InvalidConfig::new(name, format!("{reason}; {fix}"), InvalidConfigKind::Unknown)
     })
-}
-
-/// The operation APPEND of IncrementalAlterConfigs (KIP-339): `current` with those entries of
-/// `operand` that it lacks. Without a current value, the config's default is appended to.
-pub fn append_to_list(
-    definition: &ConfigDef,
-    current: Option<&str>,
-    operand: &str,
-) -> Result<String, InvalidConfig> {
-    let mut entries = current_list(definition, current)?;
-    for entry in split_list(operand) {
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    Ok(entries.join(","))
-}
-
-/// The operation SUBTRACT of IncrementalAlterConfigs (KIP-339): `current` without the entries of
-/// `operand`. Without a current value, they are taken from the config's default.
-pub fn subtract_from_list(
-    definition: &ConfigDef,
-    current: Option<&str>,
-    operand: &str,
-) -> Result<String, InvalidConfig> {
-    let mut entries = current_list(definition, current)?;
-    let removed = split_list(operand);
-    entries.retain(|entry| !removed.contains(entry));
-    Ok(entries.join(","))
-}
-
-fn current_list(
-    definition: &ConfigDef,
-    current: Option<&str>,
-) -> Result<Vec<String>, InvalidConfig> {
-    if definition.config_type != ConfigType::List {
-        let name = definition.config_type.name();
-        let reason = format!("is a {name}; only a list can be appended to or subtracted from");
-        return Err(InvalidConfig::new(
-            definition.name,
-            reason,
-            InvalidConfigKind::Value,
-        ));
-    }
-    Ok(split_list(
-        current.or(definition.default).unwrap_or_default(),
-    ))
 }

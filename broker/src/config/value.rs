@@ -109,6 +109,11 @@ impl Value {
         i16::try_from(self.into_number()).expect("a value of this config was checked to be a short")
     }
 
+    /// The value of a config whose range lies within 32 bits, without a sign.
+    pub(super) fn into_u32(self) -> u32 {
+        u32::try_from(self.into_number()).expect("a value of this config was checked to fit")
+    }
+
     /// The value of a config that counts things or bytes; what is negative counts as none.
     pub(super) fn into_size(self) -> usize {
         usize::try_from(self.into_number().max(0)).unwrap_or(usize::MAX)

@@ -17,13 +17,17 @@
 
 pub mod commands;
 pub mod delta;
+mod ids;
 pub mod image;
 pub mod placement;
 pub mod records;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod topic_name;
 
 pub use delta::Delta;
+pub use ids::{new_cluster_id, new_topic_id};
 pub use image::{Broker, Image, Partition, Topic};
 pub use store::{
     Decision, ExecuteError, ImageObserver, MetadataLog, MetadataLogError, MetadataStore,

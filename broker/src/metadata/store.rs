@@ -56,6 +56,14 @@ pub trait ImageObserver: Send + Sync {
     fn before_publish(&self, old: &Image, new: &Image, delta: &Delta);
 }
 
+impl ImageObserver for Vec<Box<dyn ImageObserver>> {
+    fn before_publish(&self, old: &Image, new: &Image, delta: &Delta) {
+        for observer in self {
+            observer.before_publish(old, new, delta);
+        }
+    }
+}
+
 /// Why a command was not carried out.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ExecuteError {
@@ -63,7 +71,7 @@ pub enum ExecuteError {
     /// write, the records may still appear at the next start.
     #[error(transparent)]
     Log(#[from] MetadataLogError),
-    /// The broker is stopping, or the command panicked.
+    /// The broker is stopping, or this or an earlier command panicked.
     #[error("the metadata store stopped before the command was carried out")]
     Stopped,
 }
@@ -90,7 +98,15 @@ struct Inner {
     observer: Box<dyn ImageObserver>,
     published: watch::Sender<Arc<Image>>,
     /// Held by the command that is being carried out.
-    turn: Mutex<()>,
+    turn: Mutex<Turn>,
+}
+
+/// What one command leaves to the next.
+#[derive(Default)]
+struct Turn {
+    /// A command is between its first record and its publication. If the next command finds this set,
+    /// that one panicked, and the image may lack what the log has: no command may go on from it.
+    is_under_way: bool,
 }
 
 /// The image that stored records make, in the order in which they were read.
@@ -121,7 +137,7 @@ impl MetadataStore {
             log: Box::new(log),
             observer: Box::new(observer),
             published: watch::Sender::new(Arc::new(image)),
-            turn: Mutex::new(()),
+            turn: Mutex::default(),
         };
         MetadataStore {
             inner: Arc::new(inner),
@@ -149,11 +165,17 @@ impl MetadataStore {
         let inner = Arc::clone(&self.inner);
         // A task of its own, since a client that goes away must not leave a change durable but unseen.
         let task = tokio::spawn(async move {
-            let _turn = inner.turn.lock().await;
+            let mut turn = inner.turn.lock().await;
+            if turn.is_under_way {
+                return Err(ExecuteError::Stopped);
+            }
             let old = Arc::clone(&inner.published.borrow());
             let Decision { records, outcome } = decide(&old);
             if !records.is_empty() {
-                inner.carry_out(&old, records).await?;
+                turn.is_under_way = true;
+                let carried_out = inner.carry_out(&old, records).await;
+                turn.is_under_way = false;
+                carried_out?;
             }
             Ok(outcome)
         });
@@ -189,12 +211,11 @@ impl MetadataStore {
 impl Inner {
     async fn carry_out(&self, old: &Image, records: Vec<Record>) -> Result<(), MetadataLogError> {
         let encoded = records.iter().map(Record::encode).collect();
-        self.log
-            .append(encoded, now_ms())
-            .await
-            .inspect_err(|log_error| {
-                error!(%log_error, records = records.len(), "metadata change failed");
-            })?;
+        if let Err(log_error) = self.log.append(encoded, now_ms()).await {
+            error!(%log_error, records = records.len(), "metadata change failed");
+            self.give_up_numbers(old, records);
+            return Err(log_error);
+        }
         let mut touched = Touched::default();
         let mut new = old.clone();
         for record in records {
@@ -206,6 +227,18 @@ impl Inner {
         self.published.send_replace(Arc::new(new));
         Ok(())
     }
+
+    /// Takes the numbers that failed records would have used out of use. Some of those records may have
+    /// reached the disk after all, and whatever they name must never be named by anything else.
+    fn give_up_numbers(&self, old: &Image, records: Vec<Record>) {
+        let numbers = records.into_iter().filter(hands_out_numbers);
+        self.published
+            .send_replace(Arc::new(numbers.fold(old.clone(), Image::apply)));
+    }
+}
+
+fn hands_out_numbers(record: &Record) -> bool {
+    matches!(record, Record::Incarnations(_) | Record::ProducerIds(_))
 }
 
 fn now_ms() -> i64 {
@@ -220,35 +253,13 @@ mod tests {
     use std::sync::Mutex as SyncMutex;
 
     use super::*;
-    use crate::metadata::commands::{
-        self, CreatedTopic,
-        testing::{DEFAULTS, accept_all, image_with_brokers, new_topic},
+    use crate::metadata::{
+        commands::{
+            self, CreatedTopic,
+            testing::{DEFAULTS, image_with_brokers, new_topic},
+        },
+        testing::MemoryLog,
     };
-
-    /// A log in memory that can be told to refuse.
-    #[derive(Clone, Default)]
-    struct MemoryLog {
-        records: Arc<SyncMutex<Vec<EncodedRecord>>>,
-        refuse: Arc<SyncMutex<bool>>,
-    }
-
-    impl MetadataLog for MemoryLog {
-        fn append(
-            &self,
-            records: Vec<EncodedRecord>,
-            _: i64,
-        ) -> BoxFuture<Result<(), MetadataLogError>> {
-            let log = self.clone();
-            Box::pin(async move {
-                tokio::task::yield_now().await;
-                if *log.refuse.lock().unwrap() {
-                    return Err(MetadataLogError("no space".to_owned()));
-                }
-                log.records.lock().unwrap().extend(records);
-                Ok(())
-            })
-        }
-    }
 
     type Seen = Arc<SyncMutex<Vec<Delta>>>;
 
@@ -263,12 +274,9 @@ mod tests {
     fn open(log: &MemoryLog) -> (MetadataStore, Seen) {
         let seen = Seen::default();
         for broker in image_with_brokers(1).brokers() {
-            log.records
-                .lock()
-                .unwrap()
-                .push(Record::Broker(broker.as_ref().clone()).encode());
+            log.push(Record::Broker(broker.as_ref().clone()).encode());
         }
-        let image = replay(log.records.lock().unwrap().clone()).unwrap();
+        let image = replay(log.records()).unwrap();
         (
             MetadataStore::open(image, log.clone(), Recorder(Arc::clone(&seen))),
             seen,
@@ -278,9 +286,7 @@ mod tests {
     async fn create(store: &MetadataStore, name: &str) -> Result<CreatedTopic, ExecuteError> {
         let topic = new_topic(name);
         let created = store
-            .try_execute(move |image| {
-                commands::create_topics(image, &[topic], DEFAULTS, &accept_all)
-            })
+            .try_execute(move |image| commands::create_topics(image, &[topic], DEFAULTS))
             .await?
             .unwrap();
         Ok(created.into_iter().next().unwrap().unwrap())
@@ -292,7 +298,7 @@ mod tests {
         let (store, seen) = open(&log);
         create(&store, "a").await.unwrap();
         create(&store, "b").await.unwrap();
-        let replayed = replay(log.records.lock().unwrap().clone()).unwrap();
+        let replayed = replay(log.records()).unwrap();
         assert_eq!(replayed, *store.image());
         let seen = seen.lock().unwrap();
         let created = |delta: &Delta| delta.topics_created.len();
@@ -320,16 +326,52 @@ mod tests {
     async fn a_refused_append_changes_nothing() {
         let log = MemoryLog::default();
         let (store, seen) = open(&log);
-        *log.refuse.lock().unwrap() = true;
+        log.set_refusing(true);
         assert!(matches!(
             create(&store, "a").await,
             Err(ExecuteError::Log(_))
         ));
         assert_eq!(store.image().topic_count(), 0);
         assert_eq!(seen.lock().unwrap().len(), 1);
-        *log.refuse.lock().unwrap() = false;
+        log.set_refusing(false);
         create(&store, "a").await.unwrap();
         assert_eq!(store.image().topic_count(), 1);
+    }
+
+    #[tokio::test]
+    async fn records_that_were_refused_but_written_do_no_harm() {
+        let log = MemoryLog::default();
+        let (store, _) = open(&log);
+        log.set_refusing_after_write(true);
+        assert!(create(&store, "a").await.is_err());
+        log.set_refusing_after_write(false);
+        create(&store, "b").await.unwrap();
+        let after_a = replay(log.records()).unwrap();
+        assert_eq!(after_a.topic_count(), 2);
+        assert_eq!(after_a.topic("b"), store.image().topic("b"));
+        create(&store, "a").await.unwrap();
+        assert_eq!(replay(log.records()).unwrap(), *store.image());
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_between_log_and_image_no_command_goes_on() {
+        struct Panics;
+        impl ImageObserver for Panics {
+            fn before_publish(&self, _: &Image, _: &Image, delta: &Delta) {
+                assert!(delta.topics_created.is_empty(), "the panic of this test");
+            }
+        }
+        let image = image_with_brokers(1);
+        let store = MetadataStore::open(image, MemoryLog::default(), Panics);
+        assert!(matches!(
+            create(&store, "a").await,
+            Err(ExecuteError::Stopped)
+        ));
+        assert!(matches!(
+            create(&store, "a").await,
+            Err(ExecuteError::Stopped)
+        ));
+        assert_eq!(store.image().topic_count(), 0);
     }
 
     #[tokio::test]
@@ -357,8 +399,7 @@ mod tests {
         let start = std::time::Instant::now();
         for number in 0..10_000 {
             let topic = new_topic(&format!("topic.{number}"));
-            let decision =
-                commands::create_topics(&image, &[topic], DEFAULTS, &accept_all).unwrap();
+            let decision = commands::create_topics(&image, &[topic], DEFAULTS).unwrap();
             image = decision.records.into_iter().fold(image, Image::apply);
         }
         assert_eq!(image.partition_count(), 30_000);

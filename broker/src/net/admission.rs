@@ -28,24 +28,35 @@ impl Refusal {
 /// Counts connections.
 #[derive(Debug)]
 pub(super) struct Admission {
-    max_total: usize,
-    max_per_ip: usize,
     counts: Mutex<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    max_total: usize,
+    max_per_ip: usize,
     total: usize,
     per_ip: HashMap<IpAddr, usize>,
 }
 
 impl Admission {
     pub(super) fn new(max_total: usize, max_per_ip: usize) -> Arc<Self> {
-        Arc::new(Self {
+        let counts = Counts {
             max_total,
             max_per_ip,
-            counts: Mutex::default(),
+            total: 0,
+            per_ip: HashMap::new(),
+        };
+        Arc::new(Self {
+            counts: Mutex::new(counts),
         })
+    }
+
+    /// Changes the limits; connections that are over the new ones stay.
+    pub(super) fn set_limits(&self, max_total: usize, max_per_ip: usize) {
+        let mut counts = self.lock();
+        counts.max_total = max_total;
+        counts.max_per_ip = max_per_ip;
     }
 
     /// Counts a connection until the returned value is dropped, or says why it may not be.
@@ -53,15 +64,10 @@ impl Admission {
         // An IPv4 client of a dual-stack socket is the same as one of an IPv4 socket.
         let ip = ip.to_canonical();
         let mut counts = self.lock();
-        if counts.total >= self.max_total {
+        if counts.total >= counts.max_total {
             return Err(Refusal::Total);
         }
-        if counts
-            .per_ip
-            .get(&ip)
-            .is_some_and(|&count| count >= self.max_per_ip)
-            || self.max_per_ip == 0
-        {
+        if counts.per_ip.get(&ip).copied().unwrap_or_default() >= counts.max_per_ip {
             return Err(Refusal::PerIp);
         }
         counts.total += 1;
@@ -117,6 +123,8 @@ mod tests {
         drop(first);
         admission.admit(ip("10.0.0.1")).unwrap();
         drop(third);
+        admission.set_limits(3, 1);
+        assert_eq!(admission.admit(ip("10.0.0.1")).unwrap_err(), Refusal::PerIp);
         assert_eq!(
             admission.lock().per_ip.len(),
             1,

@@ -28,10 +28,10 @@ pub enum CloseReason {
     #[error("idle for longer than connections.max.idle.ms")]
     Idle,
     /// The client did not read its responses.
-    #[error("responses are not read (memory of responses exhausted: {memory_pressed})")]
+    #[error("responses are not read{}", if *hurried { ", and memory is short or the broker stops" } else { "" })]
     WriteTimeout {
-        /// Whether the time was cut short since responses were over their limit.
-        memory_pressed: bool,
+        /// Whether its time was cut short.
+        hurried: bool,
     },
     /// A handler decided so.
     #[error("{0}")]

@@ -1,50 +1,71 @@
-//! What a listener is told: where to listen, and every bound of its connections.
+//! What listeners are told: where to listen, and every bound of their connections.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    admission::Admission,
+    budget::{RequestBudget, ResponseMemory},
+};
+use crate::{
+    config::{ListenAddress, ListenerConfig, NetConfig},
+    observability::metrics::Metrics,
+};
+
+/// Memory of responses that wait to be read by their clients, over all connections.
+const DEFAULT_RESPONSE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+
+/// See [`ServerOptions::shutdown_timeout`].
+const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// See [`ConnectionLimits::frame_timeout`].
+const DEFAULT_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// See [`ConnectionLimits::write_timeout`].
+const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// See [`ConnectionLimits::max_requests_in_flight`].
+const DEFAULT_MAX_REQUESTS_IN_FLIGHT: usize = 64;
+
+/// See [`ConnectionLimits::max_waiting_response_bytes`].
+const DEFAULT_MAX_WAITING_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where and how a listener listens.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The listener's name, as in `listeners` (`PLAINTEXT`).
     pub listener: String,
-    /// The address, `HOST:PORT`; port 0 lets the system choose.
-    pub address: String,
+    /// What to bind; port 0 lets the system choose.
+    pub address: ListenAddress,
     /// Connections that wait for being accepted (`socket.listen.backlog.size`).
     pub backlog: u32,
     /// The socket's send buffer in bytes (`socket.send.buffer.bytes`), or the system's default.
     pub send_buffer_bytes: Option<usize>,
     /// The socket's receive buffer (`socket.receive.buffer.bytes`), or the system's default.
     pub receive_buffer_bytes: Option<usize>,
-    /// Connections in all (`max.connections`).
-    pub max_connections: usize,
-    /// Connections from one address (`max.connections.per.ip`).
-    pub max_connections_per_ip: usize,
-    /// Memory for requests in flight, over all connections (`queued.max.request.bytes`). At least
-    /// one frame of the largest size always fits.
-    pub request_memory_bytes: usize,
-    /// Memory of responses that wait to be written, over all connections. Above it no further
-    /// requests are read, and clients that read nothing are closed after two seconds.
-    pub response_memory_bytes: usize,
     /// How long a shutdown waits for what is in flight.
     pub shutdown_timeout: Duration,
     /// Bounds of every single connection.
     pub connection: ConnectionLimits,
 }
 
-impl Default for ServerOptions {
-    fn default() -> Self {
+impl ServerOptions {
+    /// The options of one of the configured listeners.
+    pub fn new(listener: &ListenerConfig, config: &NetConfig) -> Self {
         Self {
-            listener: "PLAINTEXT".to_owned(),
-            address: "0.0.0.0:9092".to_owned(),
-            backlog: 1024,
-            send_buffer_bytes: None,
-            receive_buffer_bytes: None,
-            max_connections: usize::MAX,
-            max_connections_per_ip: usize::MAX,
-            request_memory_bytes: 256 * 1024 * 1024,
-            response_memory_bytes: 256 * 1024 * 1024,
-            shutdown_timeout: Duration::from_secs(30),
-            connection: ConnectionLimits::default(),
+            listener: listener.name.clone(),
+            address: listener.bind.clone(),
+            backlog: config.listen_backlog,
+            send_buffer_bytes: config.send_buffer_bytes,
+            receive_buffer_bytes: config.receive_buffer_bytes,
+            shutdown_timeout: DEFAULT_SHUTDOWN_TIMEOUT,
+            connection: ConnectionLimits {
+                max_frame_bytes: config.request_max_bytes,
+                idle_timeout: config.connections_max_idle,
+                frame_timeout: DEFAULT_FRAME_TIMEOUT,
+                write_timeout: DEFAULT_WRITE_TIMEOUT,
+                max_requests_in_flight: DEFAULT_MAX_REQUESTS_IN_FLIGHT,
+                max_waiting_response_bytes: DEFAULT_MAX_WAITING_RESPONSE_BYTES,
+            },
         }
     }
 }
@@ -54,8 +75,9 @@ impl Default for ServerOptions {
 pub struct ConnectionLimits {
     /// The largest request (`socket.request.max.bytes`).
     pub max_frame_bytes: usize,
-    /// How long a connection may stay without a request (`connections.max.idle.ms`).
-    pub idle_timeout: Duration,
+    /// How long a connection may stay without a request (`connections.max.idle.ms`); `None` is for
+    /// ever.
+    pub idle_timeout: Option<Duration>,
     /// How long a frame may take to arrive from its first byte on; every 64 KiB that do arrive add
     /// a second.
     pub frame_timeout: Duration,
@@ -68,15 +90,62 @@ pub struct ConnectionLimits {
     pub max_waiting_response_bytes: usize,
 }
 
-impl Default for ConnectionLimits {
-    fn default() -> Self {
+/// Bounds of all connections together, whichever listener they came in on.
+#[derive(Debug, Clone)]
+pub struct BrokerLimitOptions {
+    /// Connections in all (`max.connections`).
+    pub max_connections: usize,
+    /// Connections from one address (`max.connections.per.ip`).
+    pub max_connections_per_ip: usize,
+    /// Memory for requests in flight (`queued.max.request.bytes`).
+    pub request_memory_bytes: usize,
+    /// The largest request; it always fits the memory for requests.
+    pub max_frame_bytes: usize,
+    /// Memory of responses that wait to be written. Above it no further requests are read, and
+    /// clients that read nothing for two seconds are closed.
+    pub response_memory_bytes: usize,
+}
+
+impl From<&NetConfig> for BrokerLimitOptions {
+    fn from(config: &NetConfig) -> Self {
         Self {
-            max_frame_bytes: 100 * 1024 * 1024,
-            idle_timeout: Duration::from_secs(600),
-            frame_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(300),
-            max_requests_in_flight: 64,
-            max_waiting_response_bytes: 8 * 1024 * 1024,
+            max_connections: config.max_connections,
+            max_connections_per_ip: config.max_connections_per_ip,
+            request_memory_bytes: config.queued_max_request_bytes,
+            max_frame_bytes: config.request_max_bytes,
+            response_memory_bytes: DEFAULT_RESPONSE_MEMORY_BYTES,
         }
+    }
+}
+
+/// What all listeners of a broker count together. Cloning is cheap, and clones share their counts.
+#[derive(Debug, Clone)]
+pub struct BrokerLimits {
+    pub(super) admission: Arc<Admission>,
+    pub(super) requests: RequestBudget,
+    pub(super) responses: Arc<ResponseMemory>,
+}
+
+impl BrokerLimits {
+    /// Limits under which nothing is counted yet.
+    pub fn new(options: &BrokerLimitOptions, metrics: &Metrics) -> Self {
+        Self {
+            admission: Admission::new(options.max_connections, options.max_connections_per_ip),
+            requests: RequestBudget::new(
+                options.request_memory_bytes,
+                options.max_frame_bytes,
+                metrics.net.request_memory.clone(),
+            ),
+            responses: ResponseMemory::new(
+                options.response_memory_bytes,
+                metrics.net.response_memory.clone(),
+            ),
+        }
+    }
+
+    /// Changes the limits of connections (`max.connections`, `max.connections.per.ip`) for those
+    /// that come from now on.
+    pub fn set_max_connections(&self, in_all: usize, per_ip: usize) {
+        self.admission.set_limits(in_all, per_ip);
     }
 }

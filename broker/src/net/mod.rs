@@ -10,6 +10,7 @@
 //! ```
 
 mod admission;
+mod bind;
 mod budget;
 mod close;
 mod connection;
@@ -17,13 +18,17 @@ mod frame;
 mod limits;
 mod pipeline;
 mod policy;
+mod reader;
 mod server;
 mod service;
+mod writer;
 
+pub use bind::BindError;
+pub(crate) use bind::{BoundListener, bind_tcp};
 pub use close::CloseReason;
 pub use frame::{FrameAssembler, FrameError};
-pub use limits::{ConnectionLimits, ServerOptions};
-pub use server::{BindError, Server, bind_tcp};
+pub use limits::{BrokerLimitOptions, BrokerLimits, ConnectionLimits, ServerOptions};
+pub use server::Server;
 pub use service::{
     ClientInformation, CloseConnection, ConnectionContext, LaterReply, Reply, RequestContext,
     Service,

@@ -6,8 +6,9 @@ use std::time::Duration;
 /// bytes buys only the time that they are worth.
 pub(super) const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
-/// How long a client may read nothing while responses over the limit of all connections wait.
-pub(super) const PRESSURED_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may read nothing while the responses of all connections are over their limit,
+/// or while the broker stops.
+pub(super) const HURRIED_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time that a transfer may have taken when `transferred_bytes` are through.
 pub(super) fn allowed_duration(patience: Duration, transferred_bytes: u64) -> Duration {
@@ -15,13 +16,9 @@ pub(super) fn allowed_duration(patience: Duration, transferred_bytes: u64) -> Du
 }
 
 /// Whether a client that has not taken a byte for `stalled` must go although its own time
-/// (`deadline_passed`) is not over, because memory is needed for others.
-pub(super) fn write_is_hopeless(
-    stalled: Duration,
-    deadline_passed: bool,
-    memory_pressed: bool,
-) -> bool {
-    deadline_passed || (memory_pressed && stalled >= PRESSURED_WRITE_TIMEOUT)
+/// (`deadline_passed`) is not over, because others need the memory or the broker stops.
+pub(super) fn write_is_hopeless(stalled: Duration, deadline_passed: bool, hurried: bool) -> bool {
+    deadline_passed || (hurried && stalled >= HURRIED_WRITE_TIMEOUT)
 }
 
 /// How long to wait before the next `accept` after `failures` failed ones in a row: the cause is
@@ -85,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn pressure_shortens_patience() {
+    fn hurry_shortens_patience() {
         assert!(!write_is_hopeless(60 * SECOND, false, false));
-        assert!(write_is_hopeless(PRESSURED_WRITE_TIMEOUT, false, true));
+        assert!(write_is_hopeless(HURRIED_WRITE_TIMEOUT, false, true));
         assert!(!write_is_hopeless(SECOND, false, true));
         assert!(write_is_hopeless(SECOND, true, false));
     }

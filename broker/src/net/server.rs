@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -12,8 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use thiserror::Error;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -23,10 +22,10 @@ use tracing::{debug, info, warn};
 
 use super::{
     admission::{Admission, Admitted, Refusal},
-    budget::{RequestBudget, ResponseMemory},
+    bind::{BindError, bind_tcp},
     close::CloseReason,
     connection::{self, Shared},
-    limits::ServerOptions,
+    limits::{BrokerLimits, ServerOptions},
     policy::{self, LogBudget},
     service::{ConnectionContext, Service},
 };
@@ -45,27 +44,6 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connection ids are unique in the process, whichever listener they belong to.
 static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
-
-/// A listener could not be opened.
-#[derive(Debug, Error)]
-pub enum BindError {
-    /// The address cannot be resolved.
-    #[error("cannot resolve listener address {address}: {source}")]
-    Resolve {
-        /// The address as it was configured.
-        address: String,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The socket cannot be set up.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address as it was configured.
-        address: String,
-        /// The system's error.
-        source: io::Error,
-    },
-}
 
 /// A bound listener that serves nobody yet.
 ///
@@ -86,7 +64,12 @@ impl<S: Service> Server<S> {
     /// # Errors
     ///
     /// [`BindError`] with the address, if it cannot be resolved or bound.
-    pub fn bind(options: ServerOptions, service: S, metrics: &Metrics) -> Result<Self, BindError> {
+    pub fn bind(
+        options: ServerOptions,
+        limits: &BrokerLimits,
+        service: S,
+        metrics: &Metrics,
+    ) -> Result<Self, BindError> {
         let listener = bind_tcp(&options.address, options.backlog, |socket| {
             // Accepted sockets inherit the buffer sizes; they must be known before the handshake.
             if let Some(size_bytes) = options.send_buffer_bytes {
@@ -97,31 +80,19 @@ impl<S: Service> Server<S> {
             }
             Ok(())
         })?;
-        let local_addr = listener.local_addr().map_err(|source| BindError::Listen {
-            address: options.address.clone(),
-            source,
-        })?;
-        let net = metrics.net.clone();
         let shared = Shared {
             service,
-            requests: RequestBudget::new(
-                options.request_memory_bytes,
-                options.connection.max_frame_bytes,
-                net.request_memory.clone(),
-            ),
-            responses: ResponseMemory::new(
-                options.response_memory_bytes,
-                net.response_memory.clone(),
-            ),
             limits: options.connection,
-            metrics: net,
+            requests: limits.requests.clone(),
+            responses: Arc::clone(&limits.responses),
+            metrics: metrics.net.clone(),
         };
         Ok(Self {
-            listener,
-            local_addr,
+            local_addr: listener.local_addr,
+            listener: listener.listener,
             name: options.listener.into(),
             shutdown_timeout: options.shutdown_timeout,
-            admission: Admission::new(options.max_connections, options.max_connections_per_ip),
+            admission: Arc::clone(&limits.admission),
             shared: Arc::new(shared),
             warnings: Arc::new(Warnings::new()),
         })
@@ -233,54 +204,6 @@ impl<S: Service> Server<S> {
             admitted,
         }
     }
-}
-
-/// Opens a listening socket on the first address that `address` (`HOST:PORT`) resolves to and that
-/// can be bound, with `SO_REUSEADDR` and what `configure` sets before binding.
-///
-/// # Errors
-///
-/// [`BindError`] with the address.
-pub fn bind_tcp(
-    address: &str,
-    backlog: u32,
-    configure: impl Fn(&Socket) -> io::Result<()>,
-) -> Result<TcpListener, BindError> {
-    let resolved = address
-        .to_socket_addrs()
-        .map_err(|source| BindError::Resolve {
-            address: address.to_owned(),
-            source,
-        })?;
-    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for candidate in resolved {
-        match listen(candidate, backlog, &configure) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last_error = error,
-        }
-    }
-    Err(BindError::Listen {
-        address: address.to_owned(),
-        source: last_error,
-    })
-}
-
-fn listen(
-    address: SocketAddr,
-    backlog: u32,
-    configure: impl Fn(&Socket) -> io::Result<()>,
-) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    configure(&socket)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Whether an error of `accept` is one of the connection that it would have returned, so that the

@@ -11,7 +11,8 @@ use tonic_health::ServingStatus;
 use tracing::warn;
 
 use super::health::Health;
-use crate::net::{BindError, bind_tcp};
+use crate::config::ListenAddress;
+use crate::net::{BindError, BoundListener, bind_tcp};
 
 /// Connections that wait for being accepted.
 const BACKLOG: u32 = 1024;
@@ -47,17 +48,16 @@ pub struct GrpcServer {
 }
 
 impl GrpcServer {
-    /// Binds to `address` (`HOST:PORT`, port 0 lets the system choose).
+    /// Binds to `address`; port 0 lets the system choose.
     ///
     /// # Errors
     ///
     /// [`BindError`] with the address.
-    pub fn bind(address: &str, health: Health) -> Result<Self, BindError> {
-        let listener = bind_tcp(address, BACKLOG, |_| Ok(()))?;
-        let local_addr = listener.local_addr().map_err(|source| BindError::Listen {
-            address: address.to_owned(),
-            source,
-        })?;
+    pub fn bind(address: &ListenAddress, health: Health) -> Result<Self, BindError> {
+        let BoundListener {
+            listener,
+            local_addr,
+        } = bind_tcp(address, BACKLOG, |_| Ok(()))?;
         Ok(Self {
             listener,
             local_addr,

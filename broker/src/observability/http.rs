@@ -30,7 +30,8 @@ use super::{
     health::{Health, Reason},
     metrics::{CONTENT_TYPE, Metrics},
 };
-use crate::net::{BindError, bind_tcp};
+use crate::config::ListenAddress;
+use crate::net::{BindError, BoundListener, bind_tcp};
 
 /// Connections at once; further ones wait in the backlog.
 const MAX_CONNECTIONS: usize = 256;
@@ -72,17 +73,20 @@ struct Shown {
 }
 
 impl HttpServer {
-    /// Binds to `address` (`HOST:PORT`, port 0 lets the system choose).
+    /// Binds to `address`; port 0 lets the system choose.
     ///
     /// # Errors
     ///
     /// [`BindError`] with the address.
-    pub fn bind(address: &str, health: Health, metrics: Metrics) -> Result<Self, BindError> {
-        let listener = bind_tcp(address, BACKLOG, |_| Ok(()))?;
-        let local_addr = listener.local_addr().map_err(|source| BindError::Listen {
-            address: address.to_owned(),
-            source,
-        })?;
+    pub fn bind(
+        address: &ListenAddress,
+        health: Health,
+        metrics: Metrics,
+    ) -> Result<Self, BindError> {
+        let BoundListener {
+            listener,
+            local_addr,
+        } = bind_tcp(address, BACKLOG, |_| Ok(()))?;
         Ok(Self {
             listener,
             local_addr,

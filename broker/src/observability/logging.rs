@@ -2,18 +2,9 @@
 
 use std::io::IsTerminal;
 
+use crate::config::LogFormat;
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, prelude::*};
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON object per line.
-    Json,
-}
 
 /// Logging could not be set up.
 #[derive(Debug, Error)]
@@ -33,6 +24,9 @@ pub enum LoggingError {
     AlreadySet,
 }
 
+/// Libraries whose ordinary steps say nothing to an operator; a directive of the filter can bring them back.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 /// Sets up logging for the whole process. `filter` is a level, or directives per module in the
 /// syntax of `tracing_subscriber::EnvFilter` (`info,fjord_log=debug`).
 ///
@@ -41,7 +35,7 @@ pub enum LoggingError {
 /// [`LoggingError`] if the filter cannot be understood, or if it is called a second time.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
     let parsed = EnvFilter::builder()
-        .parse(filter)
+        .parse(format!("{QUIET},{filter}"))
         .map_err(|source| LoggingError::Filter {
             filter: filter.to_owned(),
             source,

@@ -2,7 +2,7 @@
 //!
 //! Names follow the conventions of Prometheus: a prefix, base units as suffix, `_total` on
 //! counters (which the encoder adds). Labels come from closed sets, but for topics, whose number
-//! is capped (see [`super::topics`]).
+//! is capped (see [`TopicMetrics`]).
 
 use std::{
     fmt,
@@ -17,184 +17,15 @@ use prometheus_client::{
         MetricType, counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge,
         gauge::Gauge, histogram::Histogram, info::Info,
     },
-    registry::{Metric, Registry, Unit},
+    registry::Registry,
 };
 
+pub use super::definitions::{BaseUnit, Definition};
 pub use super::topics::{TopicCounters, TopicMetrics};
-use super::{process::ProcessFigures, topics::TopicFamilies};
+use super::{definitions, process::ProcessFigures, topics::TopicFamilies};
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The name, the description and the unit of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Definition {
-    /// The name, without the suffixes that unit and type add.
-    pub name: &'static str,
-    /// What it means, for people; without a full stop, which the encoder adds.
-    pub description: &'static str,
-    /// The unit, which becomes a suffix of the name.
-    pub unit: BaseUnit,
-}
-
-/// The base units in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BaseUnit {
-    /// A plain number.
-    None,
-    /// Bytes.
-    Bytes,
-    /// Seconds.
-    Seconds,
-}
-
-impl Definition {
-    const fn new(name: &'static str, unit: BaseUnit, description: &'static str) -> Self {
-        Self {
-            name,
-            description,
-            unit,
-        }
-    }
-
-    fn unit(&self) -> Option<Unit> {
-        match self.unit {
-            BaseUnit::None => None,
-            BaseUnit::Bytes => Some(Unit::Bytes),
-            BaseUnit::Seconds => Some(Unit::Seconds),
-        }
-    }
-
-    fn register(&self, registry: &mut Registry, metric: impl Metric) {
-        match self.unit() {
-            None => registry.register(self.name, self.description, metric),
-            Some(unit) => registry.register_with_unit(self.name, self.description, unit, metric),
-        }
-    }
-}
-
-/// The definitions of the broker's own metrics.
-pub mod definitions {
-    use super::{
-        BaseUnit::{Bytes, None, Seconds},
-        Definition,
-    };
-
-    /// A gauge that is always 1; its labels tell the version.
-    pub const BUILD: Definition =
-        Definition::new("fjord_build", None, "The version of the broker, as a label");
-    /// Gauge.
-    pub const CONNECTIONS: Definition =
-        Definition::new("fjord_network_connections", None, "Open Kafka connections");
-    /// Counter.
-    pub const CONNECTIONS_OPENED: Definition = Definition::new(
-        "fjord_network_connections_opened",
-        None,
-        "Kafka connections accepted",
-    );
-    /// Counter, by reason.
-    pub const CONNECTIONS_CLOSED: Definition = Definition::new(
-        "fjord_network_connections_closed",
-        None,
-        "Kafka connections that ended",
-    );
-    /// Counter, by reason.
-    pub const CONNECTIONS_REFUSED: Definition = Definition::new(
-        "fjord_network_connections_refused",
-        None,
-        "Kafka connections closed on arrival since a limit was reached",
-    );
-    /// Counter.
-    pub const ACCEPT_ERRORS: Definition = Definition::new(
-        "fjord_network_accept_errors",
-        None,
-        "Failures to accept, mostly for lack of file descriptors",
-    );
-    /// Gauge.
-    pub const REQUESTS_IN_FLIGHT: Definition = Definition::new(
-        "fjord_network_requests_in_flight",
-        None,
-        "Requests whose responses are not written yet",
-    );
-    /// Gauge.
-    pub const REQUEST_MEMORY: Definition = Definition::new(
-        "fjord_network_request_memory",
-        Bytes,
-        "Memory of requests in flight",
-    );
-    /// Gauge.
-    pub const RESPONSE_MEMORY: Definition = Definition::new(
-        "fjord_network_response_memory",
-        Bytes,
-        "Size of responses that wait to be read by their clients",
-    );
-    /// Counter.
-    pub const RECEIVED: Definition = Definition::new(
-        "fjord_network_received",
-        Bytes,
-        "Bytes read from Kafka connections",
-    );
-    /// Counter.
-    pub const SENT: Definition = Definition::new(
-        "fjord_network_sent",
-        Bytes,
-        "Bytes written to Kafka connections",
-    );
-    /// Counter, by api and error.
-    pub const REQUESTS: Definition = Definition::new(
-        "fjord_requests",
-        None,
-        "Requests answered, by API and class of error",
-    );
-    /// Histogram, by api.
-    pub const REQUEST_DURATION: Definition = Definition::new(
-        "fjord_request_duration",
-        Seconds,
-        "Time from a request's last byte to its response, waiting for data included",
-    );
-    /// Counter, by topic.
-    pub const TOPIC_PRODUCED: Definition = Definition::new(
-        "fjord_topic_produced",
-        Bytes,
-        "Bytes of record batches appended",
-    );
-    /// Counter, by topic.
-    pub const TOPIC_PRODUCED_RECORDS: Definition =
-        Definition::new("fjord_topic_produced_records", None, "Records appended");
-    /// Counter, by topic.
-    pub const TOPIC_FETCHED: Definition = Definition::new(
-        "fjord_topic_fetched",
-        Bytes,
-        "Bytes of record batches sent to consumers",
-    );
-    /// Counter, by topic.
-    pub const TOPIC_FETCHED_RECORDS: Definition = Definition::new(
-        "fjord_topic_fetched_records",
-        None,
-        "Records sent to consumers",
-    );
-    /// Gauge.
-    pub const TOPICS_TRACKED: Definition = Definition::new(
-        "fjord_metrics_topics",
-        None,
-        "Topics with series of their own; all others share the topic _other",
-    );
-    /// Gauge; the name is a convention of Prometheus for every process.
-    pub const PROCESS_RESIDENT: Definition =
-        Definition::new("process_resident_memory", Bytes, "Resident memory");
-    /// Counter; the name is a convention of Prometheus for every process.
-    pub const PROCESS_CPU: Definition =
-        Definition::new("process_cpu", Seconds, "User and system CPU time spent");
-    /// Gauge; the name is a convention of Prometheus for every process.
-    pub const PROCESS_OPEN_FDS: Definition =
-        Definition::new("process_open_fds", None, "Open file descriptors");
-    /// Gauge; the name is a convention of Prometheus for every process.
-    pub const PROCESS_START_TIME: Definition = Definition::new(
-        "process_start_time",
-        Seconds,
-        "Start of the process since the Unix epoch",
-    );
-}
 
 /// How a figure that is asked for at scrape time behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -503,7 +334,7 @@ mod tests {
             PROCESS_START_TIME,
         ] {
             let suffix = match definition.unit {
-                BaseUnit::None => "",
+                BaseUnit::Count => "",
                 BaseUnit::Bytes => "_bytes",
                 BaseUnit::Seconds => "_seconds",
             };

@@ -4,9 +4,11 @@
 //! hands to whoever reports into them; there are no globals. [`http`] serves both to Prometheus
 //! and to probes, [`grpc`] repeats readiness to gRPC clients.
 
+pub mod definitions;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod log_figures;
 pub mod logging;
 pub mod metrics;
 mod process;

@@ -5,7 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::metrics::{Definition, Figure, FigureKind, FigureSource, definitions};
+use super::{
+    definitions,
+    metrics::{Definition, Figure, FigureKind, FigureSource},
+};
 
 /// The figures of this process. What the system does not tell is left out.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Metrics by topic, for a bounded number of topics.
 //!
-//! The first topics that are used get series of their own, up to `fjord_metrics_topics_max`; the
+//! The first topics that are used get series of their own, up to `fjord.metrics.topics.max`; the
 //! traffic of all others is counted under the topic [`OTHER`]. A topic that is deleted makes room.
 
 use std::{

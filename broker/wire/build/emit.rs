@@ -14,8 +14,11 @@ pub fn module(spec: &Spec) -> Result<String, Failure> {
     writeln!(out, "use super::prelude::*;")?;
     item(&mut out, spec, name, &spec.fields, true)?;
     for (struct_name, fields) in spec.structs() {
-        check_array_elements(spec, fields)?;
         item(&mut out, spec, struct_name, fields, false)?;
+    }
+    let structs = spec.structs().into_iter().map(|(_, fields)| fields);
+    for fields in structs.chain([spec.fields.as_slice()]) {
+        check_array_elements(&mut out, spec, fields)?;
     }
     message_traits(&mut out, spec)?;
     writeln!(out, "}}")?;
@@ -83,14 +86,22 @@ fn describe(field: &Field) -> String {
     text.replace("[]", "array of ")
 }
 
-/// An array whose elements may take no bytes would have no bound on its length.
-fn check_array_elements(spec: &Spec, fields: &[Field]) -> Result<(), Failure> {
+/// An array whose elements may take no bytes would have no bound on its length, and one whose
+/// elements take much more memory than bytes would be refused by the reader's budget.
+fn check_array_elements(out: &mut String, spec: &Spec, fields: &[Field]) -> Result<(), Failure> {
     for field in fields {
-        if let Type::Array(element) = field.parsed_type()
-            && element.least_size(spec, field.versions) == 0
-        {
+        let Type::Array(element) = field.parsed_type() else {
+            continue;
+        };
+        let least = element.least_size(spec, field.versions);
+        if least == 0 {
             return Err(format!("{}.{}: elements of no size", spec.name, field.name).into());
         }
+        let element = element.rust();
+        writeln!(
+            out,
+            "const _: () = assert!(size_of::<{element}>() <= MAX_AMPLIFICATION * {least});"
+        )?;
     }
     Ok(())
 }

@@ -13,8 +13,8 @@
 
 mod prelude {
     pub(super) use crate::codec::{
-        ApiMessage, Decode, DecodeError, Encode, EncodeError, Message, Reader, Request, Writer,
-        check_decode_version, check_encode_version,
+        ApiMessage, Decode, DecodeError, Encode, EncodeError, MAX_AMPLIFICATION, Message, Reader,
+        Request, Writer, check_decode_version, check_encode_version,
     };
     pub(super) use crate::{ApiKey, Records};
     pub(super) use bytes::Bytes;

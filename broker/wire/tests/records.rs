@@ -1,5 +1,7 @@
 //! Record batches: built, split, validated and read back, with every codec.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use bytes::Bytes;
 use fjord_wire::records::{
     Batch, BatchBuilder, BatchError, BatchLimits, BatchOptions, Batches, Compression, Depth,
@@ -221,7 +223,7 @@ fn what_is_wrong_with_a_batch_decides_its_error_code() {
 
     let changed = |at: usize, value: &[u8], code| {
         let batch = tampered(&good, |bytes| {
-            bytes[at..at + value.len()].copy_from_slice(value)
+            bytes[at..at + value.len()].copy_from_slice(value);
         });
         check_refused(&batch, &limits, code)
     };
@@ -255,7 +257,7 @@ fn records_are_checked_one_by_one_in_every_codec() {
             records[3].offset = 4;
             let batch = build(0, with_codec(codec), &records);
             tampered(&batch, |bytes| {
-                bytes[23..27].copy_from_slice(&3i32.to_be_bytes())
+                bytes[23..27].copy_from_slice(&3i32.to_be_bytes());
             })
         };
         let error = check_refused(&gap, &limits(), ErrorCode::InvalidRecord);

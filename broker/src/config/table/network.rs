@@ -87,8 +87,9 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         Int,
         Some("500"),
         Valid::AtLeast(1),
-        "Requests of all connections that are worked on at the same time; beyond that, nothing more \
-         is read from any connection until one is answered.",
+        "Requests of one connection that are worked on at the same time; beyond that, nothing more is \
+         read from it until one is answered. Requests of all connections together are bounded by \
+         queued.max.request.bytes.",
     )
     .high(),
     ConfigDef::new(

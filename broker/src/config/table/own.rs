@@ -26,7 +26,7 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.index.cache.bytes",
         Long,
-        Some("33554432"),
+        Some("16777216"),
         Valid::AtLeast(MIB),
         "Bytes of the index that are kept in memory.",
     ),
@@ -50,7 +50,7 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.disk.reserve.bytes",
         Long,
-        Some("268435456"),
+        Some("16777216"),
         Valid::AtLeast(0),
         "Free space in bytes below which the broker refuses writes; reading goes on. It leaves room to \
          open, index and compact what is there.",

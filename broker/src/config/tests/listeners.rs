@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{config, resolve};
-use crate::config::AdvertisedListener;
+use crate::config::{AdvertisedListener, ListenAddress};
 
 #[test]
 fn advertised_addresses() {
@@ -136,4 +136,16 @@ fn wrong_listeners_are_refused() {
         error.contains("listener.security.protocol.map lacks the listener OTHER"),
         "{error}"
     );
+}
+
+#[test]
+fn every_interface_is_both_kinds_of_address() {
+    let check = |text: &str, expected: &[&str]| {
+        let address = ListenAddress::parse(text).expect(text);
+        assert_eq!(address.bind_addresses(), expected);
+    };
+    check(":9092", &["[::]:9092", "0.0.0.0:9092"]);
+    check("0.0.0.0:0", &["0.0.0.0:0"]);
+    check("[::1]:1", &["[::1]:1"]);
+    check("localhost:1", &["localhost:1"]);
 }

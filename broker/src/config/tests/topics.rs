@@ -1,13 +1,11 @@
-//! Topic configs: what holds, what is refused, and changes of lists.
+//! Topic configs: what holds, and what is refused.
 
 use std::collections::BTreeMap;
 
 use super::config;
-use crate::config::validate::{append_to_list, subtract_from_list, validate_broker_config};
-use crate::config::validate::{known_topic_config, validate_topic_configs};
+use crate::config::validate::{validate_broker_config, validate_topic_configs};
 use crate::config::{
     BrokerConfig, CleanupPolicy, CompressionType, InvalidConfigKind, TimestampType, TopicConfig,
-    topic_config,
 };
 
 fn topic(overrides: &[(&str, &str)], broker: &BrokerConfig) -> TopicConfig {
@@ -18,10 +16,10 @@ fn topic(overrides: &[(&str, &str)], broker: &BrokerConfig) -> TopicConfig {
     TopicConfig::resolve(&overrides, broker)
 }
 
-fn validate(configs: &[(&str, Option<&str>)]) -> Result<(), (InvalidConfigKind, String)> {
-    let configs: BTreeMap<String, Option<String>> = configs
+fn validate(configs: &[(&str, &str)]) -> Result<(), (InvalidConfigKind, String)> {
+    let configs: BTreeMap<String, String> = configs
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     validate_topic_configs(&configs).map_err(|error| (error.kind, error.to_string()))
 }
@@ -147,7 +145,7 @@ fn the_first_broker_config_that_is_set_decides_in_its_unit() {
 fn wrong_topic_configs_are_refused_by_name() {
     assert_eq!(validate(&[]), Ok(()));
     assert_eq!(
-        validate(&[("retention.ms", Some("-1")), ("cleanup.policy", Some(""))]),
+        validate(&[("retention.ms", "-1"), ("cleanup.policy", "")]),
         Ok(())
     );
     let unknown = InvalidConfigKind::Unknown;
@@ -155,49 +153,43 @@ fn wrong_topic_configs_are_refused_by_name() {
     for (name, text, kind, message) in [
         (
             "retention.mss",
-            Some("1"),
+            "1",
             unknown,
             "retention.mss is not a topic config; did you mean retention.ms?",
         ),
         (
             "foo",
-            Some("1"),
+            "1",
             unknown,
             "foo is not a topic config; remove it; docs/configuration.md lists what there is",
         ),
         (
             "log.retention.hours",
-            Some("1"),
+            "1",
             unknown,
             "log.retention.hours is a broker config, not a topic config; the topic's own config is retention.ms",
         ),
         (
             "num.partitions",
-            Some("1"),
+            "1",
             unknown,
             "num.partitions is a broker config, not a topic config; it can be set for the broker only",
         ),
         (
             "remote.storage.enable",
-            Some("true"),
+            "true",
             unknown,
             "remote.storage.enable is a config of Apache Kafka that has no meaning here; remove it",
         ),
         (
             "retention.ms",
-            None,
-            value,
-            "retention.ms needs a value; set it to a long of [-1,...], or leave it out for the default 604800000",
-        ),
-        (
-            "retention.ms",
-            Some("-2"),
+            "-2",
             value,
             "retention.ms must be at least -1 (\"-2\"); set it to a long of [-1,...], or leave it out for the default 604800000",
         ),
         (
             "cleanup.policy",
-            Some("none"),
+            "none",
             value,
             "cleanup.policy must be a list of compact, delete, not 'none' (\"none\"); set it to a list of [compact, delete], or leave it out for the default delete",
         ),
@@ -205,8 +197,8 @@ fn wrong_topic_configs_are_refused_by_name() {
         assert_eq!(validate(&[(name, text)]), Err((kind, message.to_owned())));
     }
     let lags = [
-        ("min.compaction.lag.ms", Some("5")),
-        ("max.compaction.lag.ms", Some("4")),
+        ("min.compaction.lag.ms", "5"),
+        ("max.compaction.lag.ms", "4"),
     ];
     let message =
         "min.compaction.lag.ms must not be more than max.compaction.lag.ms (5 is more than 4)";
@@ -226,25 +218,4 @@ fn broker_configs_change_only_where_they_may() {
         Err(InvalidConfigKind::ReadOnly)
     );
     assert_eq!(kind("no.such.config", "5"), Err(InvalidConfigKind::Unknown));
-}
-
-#[test]
-fn lists_are_appended_to_and_subtracted_from() {
-    let policy = topic_config("cleanup.policy").expect("in the table");
-    let append = |current, operand| append_to_list(policy, current, operand).expect("a list");
-    let subtract = |current, operand| subtract_from_list(policy, current, operand).expect("a list");
-    assert_eq!(append(None, "compact"), "delete,compact");
-    assert_eq!(append(Some("compact"), "compact, delete"), "compact,delete");
-    assert_eq!(append(Some(""), "compact"), "compact");
-    assert_eq!(subtract(Some("compact,delete"), "delete"), "compact");
-    assert_eq!(subtract(None, "delete"), "");
-    assert_eq!(subtract(Some("compact"), "delete"), "compact");
-    let retention = known_topic_config("retention.ms").expect("in the table");
-    let error = append_to_list(retention, None, "1")
-        .expect_err("no list")
-        .to_string();
-    assert_eq!(
-        error,
-        "retention.ms is a long; only a list can be appended to or subtracted from"
-    );
 }

@@ -1,11 +1,17 @@
 //! AlterConfigs (everything replaced) and IncrementalAlterConfigs (KIP-339), for topics and brokers.
 
-use std::sync::Arc;
-
-use crate::metadata::{
-    Decision, Image, Topic,
-    image::Configs,
-    records::{BrokerConfigRecord, Record},
+use crate::{
+    config::{
+        ConfigDef, ConfigType, InvalidConfig,
+        validate::{
+            known_broker_config, known_topic_config, validate_broker_config, validate_topic_configs,
+        },
+    },
+    metadata::{
+        Decision, Image, Topic,
+        image::Configs,
+        records::{BrokerConfigRecord, Record},
+    },
 };
 
 /// Largest value of a config, in bytes; Kafka's bound.
@@ -18,15 +24,6 @@ pub enum ConfigResource {
     Topic(String),
     /// One broker, or with `None` the default of all.
     Broker(Option<i32>),
-}
-
-/// The kinds of [`ConfigResource`], for rules that do not depend on which one it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResourceKind {
-    /// A topic.
-    Topic,
-    /// A broker or the default of all.
-    Broker,
 }
 
 /// One change of one config.
@@ -60,25 +57,6 @@ pub struct ResourceAlteration {
     pub alteration: Alteration,
 }
 
-/// What is known of a config as a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListDefault {
-    /// The config is not a list, or there is no such config.
-    NotAList,
-    /// It is a list, and this is what it holds without an override.
-    List(Option<String>),
-}
-
-/// What the commands need to know of the configs' definitions.
-pub trait ConfigRules {
-    /// Judges all overrides of a topic together; the error says what is wrong.
-    fn validate_topic(&self, overrides: &Configs) -> Result<(), String>;
-    /// Judges all dynamic configs of a broker (or of all, with `None`) together.
-    fn validate_broker(&self, broker_id: Option<i32>, overrides: &Configs) -> Result<(), String>;
-    /// Whether a config is a list, and its default.
-    fn list_default(&self, kind: ResourceKind, name: &str) -> ListDefault;
-}
-
 /// Why the configs of a resource are not altered; the messages are Kafka's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AlterConfigsError {
@@ -99,9 +77,9 @@ pub enum AlterConfigsError {
          {MAX_CONFIG_VALUE_BYTES} bytes."
     )]
     ValueTooLarge,
-    /// What the rules refuse, in their words.
-    #[error("{0}")]
-    Invalid(String),
+    /// An unknown config, a value that is not valid, or one that cannot be changed at run time.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
 }
 
 /// Alters what can be altered. Each resource is altered as a whole or not at all. Outcomes are in the
@@ -109,11 +87,10 @@ pub enum AlterConfigsError {
 pub fn alter_configs(
     image: &Image,
     alterations: &[ResourceAlteration],
-    rules: &dyn ConfigRules,
 ) -> Decision<Vec<Result<(), AlterConfigsError>>> {
     let mut records = Vec::new();
     let mut alter = |request: &ResourceAlteration| {
-        records.extend(alter_resource(image, request, rules)?);
+        records.extend(alter_resource(image, request)?);
         Ok(())
     };
     let outcome = alterations.iter().map(&mut alter).collect();
@@ -123,22 +100,14 @@ pub fn alter_configs(
 fn alter_resource(
     image: &Image,
     request: &ResourceAlteration,
-    rules: &dyn ConfigRules,
 ) -> Result<Option<Record>, AlterConfigsError> {
     match &request.resource {
         ConfigResource::Topic(name) => {
-            let topic: &Arc<Topic> = image
+            let topic = image
                 .topic(name)
                 .ok_or_else(|| AlterConfigsError::UnknownTopic(name.clone()))?;
-            let configs = altered(
-                &topic.configs,
-                &request.alteration,
-                ResourceKind::Topic,
-                rules,
-            )?;
-            rules
-                .validate_topic(&configs)
-                .map_err(AlterConfigsError::Invalid)?;
+            let configs = altered(&topic.configs, &request.alteration, known_topic_config)?;
+            validate_topic_configs(&configs)?;
             let changed = configs != topic.configs;
             Ok(changed.then(|| {
                 Topic {
@@ -154,10 +123,10 @@ fn alter_resource(
                 None => image.broker_default_configs(),
                 Some(id) => image.broker_configs(*id).unwrap_or(&nothing),
             };
-            let configs = altered(current, &request.alteration, ResourceKind::Broker, rules)?;
-            rules
-                .validate_broker(*broker_id, &configs)
-                .map_err(AlterConfigsError::Invalid)?;
+            let configs = altered(current, &request.alteration, known_broker_config)?;
+            for (name, value) in &configs {
+                validate_broker_config(name, value)?;
+            }
             let changed = configs != *current;
             let value = (!configs.is_empty()).then_some(BrokerConfigRecord { configs });
             Ok(changed.then_some(Record::BrokerConfig {
@@ -168,19 +137,21 @@ fn alter_resource(
     }
 }
 
+/// Finds the definition of a config by its name.
+type Definitions = fn(&str) -> Result<&'static ConfigDef, InvalidConfig>;
+
 /// The overrides after the alteration.
 fn altered(
     current: &Configs,
     alteration: &Alteration,
-    kind: ResourceKind,
-    rules: &dyn ConfigRules,
+    definitions: Definitions,
 ) -> Result<Configs, AlterConfigsError> {
     let configs = match alteration {
         Alteration::Replace(configs) => configs.clone(),
         Alteration::Incremental(operations) => {
             let mut configs = current.clone();
             for (name, operation) in operations {
-                apply_operation(&mut configs, name, operation, kind, rules)?;
+                apply_operation(&mut configs, name, operation, definitions)?;
             }
             configs
         }
@@ -198,49 +169,50 @@ fn apply_operation(
     configs: &mut Configs,
     name: &str,
     operation: &ConfigOperation,
-    kind: ResourceKind,
-    rules: &dyn ConfigRules,
+    definitions: Definitions,
 ) -> Result<(), AlterConfigsError> {
-    match operation {
-        ConfigOperation::Set(value) => {
-            configs.insert(name.to_owned(), value.clone());
-        }
+    let current = configs.get(name).map(String::as_str);
+    let value = match operation {
+        ConfigOperation::Set(value) => value.clone(),
+        // What is not there may be deleted, even if there is no such config.
         ConfigOperation::Delete => {
             configs.remove(name);
+            return Ok(());
         }
         ConfigOperation::Append(values) => {
-            let mut list = current_list(configs, name, "APPEND", kind, rules)?;
+            let mut list = current_list(name, current, "APPEND", definitions)?;
             for value in split_list(values) {
-                if !list.iter().any(|existing| existing == value) {
-                    list.push(value.to_owned());
+                if !list.contains(&value) {
+                    list.push(value);
                 }
             }
-            configs.insert(name.to_owned(), list.join(","));
+            list.join(",")
         }
         ConfigOperation::Subtract(values) => {
-            let mut list = current_list(configs, name, "SUBTRACT", kind, rules)?;
-            list.retain(|existing| !split_list(values).any(|value| value == existing));
-            configs.insert(name.to_owned(), list.join(","));
+            let mut list = current_list(name, current, "SUBTRACT", definitions)?;
+            list.retain(|existing| !split_list(values).any(|value| value == *existing));
+            list.join(",")
         }
-    }
+    };
+    configs.insert(name.to_owned(), value);
     Ok(())
 }
 
-fn current_list(
-    configs: &Configs,
+/// What a list config holds: its override, or else its default.
+fn current_list<'a>(
     name: &str,
+    current: Option<&'a str>,
     operation: &'static str,
-    kind: ResourceKind,
-    rules: &dyn ConfigRules,
-) -> Result<Vec<String>, AlterConfigsError> {
-    let ListDefault::List(default) = rules.list_default(kind, name) else {
+    definitions: Definitions,
+) -> Result<Vec<&'a str>, AlterConfigsError> {
+    let definition = definitions(name)?;
+    if definition.config_type != ConfigType::List {
         return Err(AlterConfigsError::NotAList {
             operation,
             name: name.to_owned(),
         });
-    };
-    let value = configs.get(name).cloned().or(default).unwrap_or_default();
-    Ok(split_list(&value).map(str::to_owned).collect())
+    }
+    Ok(split_list(current.or(definition.default).unwrap_or_default()).collect())
 }
 
 fn split_list(value: &str) -> impl Iterator<Item = &str> {
@@ -253,7 +225,7 @@ fn split_list(value: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::commands::testing::{TestRules, create, image_with_brokers};
+    use crate::metadata::commands::testing::{create, image_with_brokers};
 
     fn alter(
         image: &Image,
@@ -264,7 +236,7 @@ mod tests {
             resource,
             alteration,
         };
-        let decision = alter_configs(image, &[request], &TestRules);
+        let decision = alter_configs(image, &[request]);
         decision.outcome.into_iter().next().unwrap()?;
         Ok(decision
             .records
@@ -295,10 +267,10 @@ mod tests {
         let set = incremental("retention.ms", ConfigOperation::Set("5".into()));
         let image = alter(&image, topic(), set).unwrap();
         assert_eq!(value(&image, "retention.ms"), Some("5"));
-        let replaced = Configs::from([("segment.bytes".to_owned(), "100".to_owned())]);
+        let replaced = Configs::from([("segment.bytes".to_owned(), "1048576".to_owned())]);
         let image = alter(&image, topic(), Alteration::Replace(replaced)).unwrap();
         assert_eq!(value(&image, "retention.ms"), None);
-        assert_eq!(value(&image, "segment.bytes"), Some("100"));
+        assert_eq!(value(&image, "segment.bytes"), Some("1048576"));
         let delete = incremental("segment.bytes", ConfigOperation::Delete);
         let image = alter(&image, topic(), delete).unwrap();
         assert_eq!(image.topic("t").unwrap().configs, Configs::new());
@@ -348,12 +320,15 @@ mod tests {
     #[test]
     fn brokers_have_their_own_configs_and_a_default() {
         let image = image_with_brokers(1);
-        let set = |value: &str| incremental("retention.ms", ConfigOperation::Set(value.into()));
+        let set = |value: &str| incremental("log.retention.ms", ConfigOperation::Set(value.into()));
         let image = alter(&image, ConfigResource::Broker(None), set("1")).unwrap();
         let image = alter(&image, ConfigResource::Broker(Some(0)), set("2")).unwrap();
-        assert_eq!(image.broker_default_configs()["retention.ms"], "1");
-        assert_eq!(image.broker_configs(0).unwrap()["retention.ms"], "2");
-        let delete = incremental("retention.ms", ConfigOperation::Delete);
+        assert_eq!(image.broker_default_configs()["log.retention.ms"], "1");
+        assert_eq!(image.broker_configs(0).unwrap()["log.retention.ms"], "2");
+        let at_start = incremental("node.id", ConfigOperation::Set("7".into()));
+        let error = alter(&image, ConfigResource::Broker(Some(0)), at_start).unwrap_err();
+        assert!(error.to_string().contains("node.id"), "{error}");
+        let delete = incremental("log.retention.ms", ConfigOperation::Delete);
         let image = alter(&image, ConfigResource::Broker(Some(0)), delete).unwrap();
         assert_eq!(image.broker_configs(0), None);
     }

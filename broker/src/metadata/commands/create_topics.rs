@@ -6,12 +6,15 @@ use super::{
     AssignmentError, MAX_PARTITIONS_PER_REQUEST, MAX_PARTITIONS_PER_TOPIC, TooManyPartitions,
     advance_incarnation, candidates, check_assignment, new_partitions,
 };
-use crate::metadata::{
-    Decision, Image,
-    image::Configs,
-    placement::{self, PlacementError},
-    records::{IncarnationsRecord, Record, TopicRecord},
-    topic_name::{self, TopicNameError},
+use crate::{
+    config::{InvalidConfig, validate::validate_topic_configs},
+    metadata::{
+        Decision, Image,
+        image::Configs,
+        placement::{self, PlacementError},
+        records::{IncarnationsRecord, Record, TopicRecord},
+        topic_name::{self, TopicNameError},
+    },
 };
 
 /// A topic to create, as requested.
@@ -107,18 +110,16 @@ pub enum CreateTopicError {
     /// A config without a value.
     #[error("Null value not supported for topic configs: {0}")]
     NullConfigs(String),
-    /// A config that the validation refuses, in its words.
-    #[error("{0}")]
-    InvalidConfig(String),
+    /// An unknown config, or a value that is not valid.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
 }
 
-/// Creates what can be created of `topics`. `validate_configs` judges the overrides of one topic and
-/// says in words what is wrong. Outcomes are in the order of the topics.
+/// Creates what can be created of `topics`. Outcomes are in the order of the topics.
 pub fn create_topics(
     image: &Image,
     topics: &[NewTopic],
     defaults: CreationDefaults,
-    validate_configs: &dyn Fn(&Configs) -> Result<(), String>,
 ) -> Result<Decision<Vec<Result<CreatedTopic, CreateTopicError>>>, TooManyPartitions> {
     check_total(topics, defaults)?;
     // Topics of one request see each other, so that names cannot collide within it either.
@@ -126,28 +127,26 @@ pub fn create_topics(
     let mut records = Vec::new();
     let mut outcome = Vec::with_capacity(topics.len());
     for topic in topics {
-        outcome.push(
-            create_topic(&working, topic, defaults, validate_configs).map(|record| {
-                let created = CreatedTopic {
-                    topic_id: record.topic_id,
-                    partition_count: record.partitions.len(),
-                    replication_factor: record.partitions.first().map_or(0, |p| p.replicas.len()),
-                    configs: record.configs.clone(),
-                };
-                let next = advance_incarnation(working.next_incarnation(), record.partitions.len());
-                // The numbers are taken out of use before anything uses them.
-                let incarnations = Record::Incarnations(IncarnationsRecord { next });
-                let topic = Record::Topic {
-                    name: topic.name.clone(),
-                    value: Some(record),
-                };
-                working = std::mem::take(&mut working)
-                    .apply(incarnations)
-                    .apply(topic.clone());
-                records.push(topic);
-                created
-            }),
-        );
+        outcome.push(create_topic(&working, topic, defaults).map(|record| {
+            let created = CreatedTopic {
+                topic_id: record.topic_id,
+                partition_count: record.partitions.len(),
+                replication_factor: record.partitions.first().map_or(0, |p| p.replicas.len()),
+                configs: record.configs.clone(),
+            };
+            let next = advance_incarnation(working.next_incarnation(), record.partitions.len());
+            // The numbers are taken out of use before anything uses them.
+            let incarnations = Record::Incarnations(IncarnationsRecord { next });
+            let topic = Record::Topic {
+                name: topic.name.clone(),
+                value: Some(record),
+            };
+            working = std::mem::take(&mut working)
+                .apply(incarnations)
+                .apply(topic.clone());
+            records.push(topic);
+            created
+        }));
     }
     if !records.is_empty() {
         let next = working.next_incarnation();
@@ -174,11 +173,10 @@ fn create_topic(
     image: &Image,
     topic: &NewTopic,
     defaults: CreationDefaults,
-    validate_configs: &dyn Fn(&Configs) -> Result<(), String>,
 ) -> Result<TopicRecord, CreateTopicError> {
     check_name(image, &topic.name)?;
     let configs = collect_configs(&topic.configs)?;
-    validate_configs(&configs).map_err(CreateTopicError::InvalidConfig)?;
+    validate_topic_configs(&configs)?;
     let placements = if topic.assignments.is_empty() {
         place(image, topic, defaults)?
     } else {
@@ -288,10 +286,10 @@ fn check_manual(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<i32>>, Create
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::commands::testing::{DEFAULTS, accept_all, image_with_brokers, new_topic};
+    use crate::metadata::commands::testing::{DEFAULTS, image_with_brokers, new_topic};
 
     fn create(image: &Image, topic: NewTopic) -> Result<CreatedTopic, CreateTopicError> {
-        let decision = create_topics(image, &[topic], DEFAULTS, &accept_all).unwrap();
+        let decision = create_topics(image, &[topic], DEFAULTS).unwrap();
         decision.outcome.into_iter().next().unwrap()
     }
 
@@ -354,6 +352,10 @@ mod tests {
             |t| t.configs = vec![("a".into(), None), ("b".into(), None)],
             "Null value not supported for topic configs: a,b",
         );
+        let mut topic = new_topic("t");
+        topic.configs = vec![("no.such.config".into(), Some("1".into()))];
+        let error = create(&image, topic).unwrap_err().to_string();
+        assert!(error.starts_with("no.such.config "), "{error}");
         check(
             |t| t.name = "__cluster_metadata".into(),
             "Creation of internal topic __cluster_metadata is prohibited.",
@@ -369,7 +371,7 @@ mod tests {
             new_topic("a.b"),
             new_topic("c"),
         ];
-        let decision = create_topics(&image, &topics, DEFAULTS, &accept_all).unwrap();
+        let decision = create_topics(&image, &topics, DEFAULTS).unwrap();
         assert!(decision.outcome[0].is_ok());
         assert!(matches!(
             decision.outcome[1],
@@ -390,12 +392,12 @@ mod tests {
         let image = image_with_brokers(1);
         let mut topic = new_topic("t");
         topic.partition_count = i32::MAX;
-        assert!(create_topics(&image, &[topic], DEFAULTS, &accept_all).is_err());
+        assert!(create_topics(&image, &[topic], DEFAULTS).is_err());
         let mut largest = new_topic("t");
         largest.partition_count = i32::try_from(MAX_PARTITIONS_PER_REQUEST).unwrap();
         assert!(create(&image, largest.clone()).is_ok());
         let two = [largest, new_topic("u")];
-        assert!(create_topics(&image, &two, DEFAULTS, &accept_all).is_err());
+        assert!(create_topics(&image, &two, DEFAULTS).is_err());
     }
 
     #[test]
@@ -403,7 +405,7 @@ mod tests {
         let image = image_with_brokers(3);
         let mut topic = new_topic("t");
         topic.assignments = vec![(1, vec![2, 0]), (0, vec![1, 2])];
-        let decision = create_topics(&image, &[topic], DEFAULTS, &accept_all).unwrap();
+        let decision = create_topics(&image, &[topic], DEFAULTS).unwrap();
         let image = decision.records.into_iter().fold(image, Image::apply);
         let partitions = &image.topic("t").unwrap().partitions;
         assert_eq!(partitions[0].replicas, [1, 2]);

@@ -61,7 +61,7 @@ pub fn ensure_internal_topic(
         assignments: Vec::new(),
         configs,
     };
-    let decision = create_topics(image, &[request], defaults, &|_| Ok(()))?;
+    let decision = create_topics(image, &[request], defaults)?;
     for outcome in decision.outcome {
         outcome?;
     }

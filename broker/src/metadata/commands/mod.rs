@@ -21,8 +21,8 @@ pub(crate) mod testing;
 use super::{Image, image::NO_LEADER, placement::Candidate, records::PartitionRecord};
 
 pub use alter_configs::{
-    AlterConfigsError, Alteration, ConfigOperation, ConfigResource, ConfigRules, ListDefault,
-    ResourceAlteration, ResourceKind, alter_configs,
+    AlterConfigsError, Alteration, ConfigOperation, ConfigResource, MAX_CONFIG_VALUE_BYTES,
+    ResourceAlteration, alter_configs,
 };
 pub use cluster::{RegisterBroker, ensure_cluster_id, register_broker};
 pub use create_partitions::{CreatePartitionsError, NewPartitions, create_partitions};
@@ -30,7 +30,7 @@ pub use create_topics::{
     CreateTopicError, CreatedTopic, CreationDefaults, NewTopic, create_topics,
 };
 pub use delete_topics::{UnknownTopicId, delete_topics};
-pub use internal_topic::{InternalTopic, ensure_internal_topic};
+pub use internal_topic::{InternalTopic, InternalTopicError, ensure_internal_topic};
 pub use producer_ids::{PRODUCER_ID_BLOCK_SIZE, ProducerIdsExhausted, allocate_producer_ids};
 
 /// Most partitions that one request creates, over all of its topics; Kafka's bound.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    testing::{DEFAULTS, TestRules, accept_all, image_with_brokers, new_topic},
+    testing::{DEFAULTS, image_with_brokers, new_topic},
     *,
 };
 use crate::metadata::{
@@ -65,9 +65,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => name().prop_map(|name| Step::Delete { name }),
         2 => (name(), -1..9_i32, proptest::option::of(vec(vec(0..4_i32, 0..3), 0..3))).prop_map(
             |(name, count, assignment)| Step::Grow { name, count, assignment }),
-        2 => (name(), config(), any::<Option<String>>()).prop_map(
+        2 => (name(), config(), proptest::option::of("-?[0-9]{1,9}")).prop_map(
             |(name, config, value)| Step::Configure { name, config, value }),
-        1 => (any::<Option<bool>>(), any::<Option<String>>()).prop_map(
+        1 => (any::<Option<bool>>(), proptest::option::of("-?[0-9]{1,9}")).prop_map(
             |(id, value)| Step::ConfigureBroker { id: id.map(i32::from), value }),
         1 => Just(Step::ProducerIds),
         1 => (0..5_i32).prop_map(|id| Step::Register { id }),
@@ -92,9 +92,7 @@ fn records_of(image: &Image, step: &Step) -> Vec<Record> {
                 ..new_topic(name)
             };
             let topics: Vec<NewTopic> = names.iter().map(request).collect();
-            create_topics(image, &topics, DEFAULTS, &accept_all)
-                .unwrap()
-                .records
+            create_topics(image, &topics, DEFAULTS).unwrap().records
         }
         Step::Delete { name } => {
             let ids: Vec<_> = image
@@ -128,18 +126,17 @@ fn records_of(image: &Image, step: &Step) -> Vec<Record> {
                 resource,
                 alteration,
             };
-            alter_configs(image, &[request], &TestRules).records
+            alter_configs(image, &[request]).records
         }
         Step::ConfigureBroker { id, value } => {
             let resource = ConfigResource::Broker(*id);
-            let alteration = operation("retention.ms", value.as_ref());
+            let alteration = operation("log.retention.ms", value.as_ref());
             alter_configs(
                 image,
                 &[ResourceAlteration {
                     resource,
                     alteration,
                 }],
-                &TestRules,
             )
             .records
         }

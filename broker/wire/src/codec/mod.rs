@@ -6,6 +6,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub(crate) use reader::MAX_AMPLIFICATION;
 pub use reader::Reader;
 pub use writer::{Frame, Writer};
 

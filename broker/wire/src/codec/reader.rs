@@ -8,9 +8,9 @@ use uuid::Uuid;
 /// Longest string in bytes; Kafka keeps it for compact strings too.
 const MAX_STRING_BYTES: usize = i16::MAX as usize;
 
-/// A small frame may make a decoder use this many times its length of memory. The largest ratio
-/// that a well-formed message has is about 40: an array of structs of several empty strings.
-const SMALL_FRAME_AMPLIFICATION: usize = 64;
+/// A small frame may make a decoder use this many times its length of memory. No element of an array
+/// takes more for its bytes, as the generated code asserts, so this refuses no well-formed message.
+pub(crate) const MAX_AMPLIFICATION: usize = 32;
 
 /// A large frame may make a decoder use this many times its length, plus [`ALLOWANCE_BYTES`].
 const LARGE_FRAME_AMPLIFICATION: usize = 4;
@@ -25,7 +25,7 @@ const ALLOCATION_OVERHEAD_BYTES: usize = 16;
 ///
 /// `bytes` and `records` are slices of the input, not copies. Everything else is charged to a budget
 /// before it is allocated: decoding input of `n` bytes allocates at most
-/// `min(64 * n, 4 * n + 16 MiB)`, whatever it contains.
+/// `min(32 * n, 4 * n + 16 MiB)`, whatever it contains.
 #[derive(Debug)]
 pub struct Reader {
     bytes: Bytes,
@@ -51,7 +51,7 @@ impl Reader {
 
     /// The most memory, in bytes, that decoding input of this length allocates.
     pub fn memory_bound(length: usize) -> usize {
-        let small = length.saturating_mul(SMALL_FRAME_AMPLIFICATION);
+        let small = length.saturating_mul(MAX_AMPLIFICATION);
         let large = length.saturating_mul(LARGE_FRAME_AMPLIFICATION);
         small.min(large.saturating_add(ALLOWANCE_BYTES))
     }

@@ -2,11 +2,12 @@
 //! the log and back without being copied.
 
 use bytes::Bytes;
+use std::fmt;
 
 /// Bytes of record batches, in chunks; cheap to clone. What the chunks contain is not checked.
 ///
 /// Two are equal if their bytes are, however they are cut.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Records {
     /// Most records are one chunk, which then takes no allocation of its own.
     first: Bytes,
@@ -81,6 +82,13 @@ impl FromIterator<Bytes> for Records {
             records.push(chunk);
         }
         records
+    }
+}
+
+/// Only the size, since messages are logged and records are not for logs.
+impl fmt::Debug for Records {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Records({} bytes)", self.size)
     }
 }
 

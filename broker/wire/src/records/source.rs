@@ -15,14 +15,14 @@ pub(super) enum SourceError {
     /// The record, or what it claims, is malformed.
     Problem(RecordProblem),
     /// The data behind it cannot be had.
-    Failed(BatchError),
+    Failed(Box<BatchError>),
 }
 
 impl SourceError {
     pub(super) fn at(self, index: i32) -> BatchError {
         match self {
             Self::Problem(problem) => BatchError::Record { index, problem },
-            Self::Failed(error) => error,
+            Self::Failed(error) => *error,
         }
     }
 }
@@ -174,10 +174,10 @@ impl<'a> Stream<'a> {
         self.before += self.end;
         (self.start, self.end) = (0, 0);
         self.end = super::compression::read_some(self.codec, &mut self.decoder, &mut self.buffer)
-            .map_err(SourceError::Failed)?;
+            .map_err(|error| SourceError::Failed(Box::new(error)))?;
         if self.before + self.end > self.limit {
             let error = BatchError::DecompressedTooLarge { limit: self.limit };
-            return Err(SourceError::Failed(error));
+            return Err(SourceError::Failed(Box::new(error)));
         }
         Ok(self.end > 0)
     }

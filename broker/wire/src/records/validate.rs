@@ -152,7 +152,7 @@ fn check_records<S: Source>(
     match source.at_end() {
         Ok(true) => Ok(latest),
         Ok(false) => Err(BatchError::BytesBehindRecords),
-        Err(SourceError::Failed(error)) => Err(error),
+        Err(SourceError::Failed(error)) => Err(*error),
         Err(SourceError::Problem(_)) => Err(BatchError::BytesBehindRecords),
     }
 }

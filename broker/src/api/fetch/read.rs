@@ -1,0 +1,165 @@
+//! Reading what a fetch wants, partition by partition, within the limits of the response.
+
+use std::sync::Arc;
+
+use fjord_log::{ReadBatches, ReadError};
+use fjord_wire::{
+    ErrorCode, Records,
+    messages::{
+        fetch_request::FetchRequest,
+        fetch_response::{EpochEndOffset, PartitionData},
+    },
+};
+
+use super::session::{TopicKey, Wanted};
+use crate::{
+    api::{Call, error::ApiError, leadership},
+    broker::Broker,
+    partition::Leader,
+    security::{Operation, Resource},
+};
+
+/// What holds for all partitions of a fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadContext {
+    /// Most bytes of the response, but for a first batch that is larger.
+    pub max_bytes: usize,
+    /// Whether only records of committed transactions are wanted.
+    pub read_committed: bool,
+}
+
+/// A partition to read, looked up.
+pub struct ReadPartition {
+    /// The topic as the client named it.
+    pub topic: TopicKey,
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// The partition, or why it cannot be read.
+    pub leader: Result<Arc<Leader>, ErrorCode>,
+}
+
+/// Looks up everything that is wanted.
+pub fn resolve(call: &Call<FetchRequest>, wanted: Vec<(TopicKey, Wanted)>) -> Vec<ReadPartition> {
+    let image = call.image();
+    let find = |topic: &TopicKey, wanted: &Wanted| {
+        let (found, unknown) = match topic {
+            TopicKey::Name(name) => (image.topic(name), ErrorCode::UnknownTopicOrPartition),
+            TopicKey::Id(id) => (image.topic_by_id(id), ErrorCode::UnknownTopicId),
+        };
+        if let TopicKey::Name(name) = topic
+            && !call.is_authorized(Operation::Read, Resource::topic(name))
+        {
+            return Err(ErrorCode::TopicAuthorizationFailed);
+        }
+        let found = found.ok_or(unknown)?;
+        if !call.is_authorized(Operation::Read, Resource::topic(&found.name)) {
+            return Err(ErrorCode::TopicAuthorizationFailed);
+        }
+        call.broker
+            .partitions
+            .leader(&found.id, wanted.partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    };
+    wanted
+        .into_iter()
+        .map(|(topic, wanted)| ReadPartition {
+            leader: find(&topic, &wanted),
+            topic,
+            wanted,
+        })
+        .collect()
+}
+
+/// Reads all partitions once: from memory if everything is there, else on a thread that may block.
+pub async fn read_all(
+    broker: &Arc<Broker>,
+    context: ReadContext,
+    partitions: Arc<Vec<ReadPartition>>,
+) -> Vec<PartitionData> {
+    if let Some(found) = read_each(context, &partitions, Leader::read_recent) {
+        return found;
+    }
+    let on_disk = Arc::clone(&partitions);
+    let read = broker.blocking(move || {
+        read_each(context, &on_disk, |leader, offset, max_bytes| {
+            Some(leader.read(offset, max_bytes))
+        })
+    });
+    let failed = |partition: &ReadPartition| PartitionData {
+        error_code: ErrorCode::KafkaStorageError.code(),
+        ..partition.wanted.empty_answer()
+    };
+    match read.await {
+        Some(Some(found)) => found,
+        _ => partitions.iter().map(failed).collect(),
+    }
+}
+
+/// Nothing if one of the reads says that it has to block.
+fn read_each(
+    context: ReadContext,
+    partitions: &[ReadPartition],
+    read: impl Fn(&Leader, u64, usize) -> Option<Result<ReadBatches, ReadError>>,
+) -> Option<Vec<PartitionData>> {
+    let mut left = context.max_bytes;
+    let mut have_some = false;
+    let mut all = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let mut data = partition.wanted.empty_answer();
+        match readable(partition, context, &mut data) {
+            Ok(Some(leader)) if left > 0 || !have_some => {
+                let wanted = &partition.wanted;
+                let limit = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
+                let offset = u64::try_from(wanted.fetch_offset).unwrap_or(0);
+                match read(leader, offset, limit)? {
+                    // Only the first batch of a response may be larger than what is allowed.
+                    Ok(found) if have_some && found.bytes > limit => {}
+                    Ok(found) => {
+                        have_some |= found.bytes > 0;
+                        left = left.saturating_sub(found.bytes);
+                        data.records = Some(found.batches.into_iter().collect::<Records>());
+                    }
+                    Err(error) => data.error_code = ApiError::from(error).code.code(),
+                }
+            }
+            Ok(_) => {}
+            Err(code) => data.error_code = code.code(),
+        }
+        all.push(data);
+    }
+    Some(all)
+}
+
+/// The partition to read, with its bounds filled in; nothing if the client must truncate first.
+fn readable<'a>(
+    partition: &'a ReadPartition,
+    context: ReadContext,
+    data: &mut PartitionData,
+) -> Result<Option<&'a Leader>, ErrorCode> {
+    let wanted = &partition.wanted;
+    let leader = partition.leader.as_ref().map_err(|code| *code)?;
+    leadership::check_epoch(leader, wanted.current_leader_epoch)?;
+    let bounds = leader.bounds();
+    let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+    data.records = Some(Records::new());
+    data.high_watermark = signed(bounds.high_watermark);
+    data.last_stable_offset = signed(bounds.last_stable);
+    data.log_start_offset = signed(bounds.log_start);
+    data.aborted_transactions = context.read_committed.then(Vec::new);
+    if wanted.last_fetched_epoch >= 0 {
+        // KIP-595: the client's last epoch ended earlier here, or never was.
+        let ended = leader.log().end_offset_for_epoch(wanted.last_fetched_epoch);
+        let (epoch, end) = ended.unwrap_or((wanted.last_fetched_epoch, bounds.log_start));
+        if epoch < wanted.last_fetched_epoch || signed(end) < wanted.fetch_offset {
+            data.diverging_epoch = EpochEndOffset {
+                epoch,
+                end_offset: signed(end),
+            };
+            return Ok(None);
+        }
+    }
+    if wanted.fetch_offset < 0 {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    Ok(Some(leader))
+}

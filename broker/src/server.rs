@@ -1,0 +1,354 @@
+//! The broker as a whole: parts are started in order and stopped in reverse.
+//!
+//! ```text
+//! HTTP (health) ─► log (recovery) ─► metadata (replay) ─► groups ─► housekeeping ─► Kafka, gRPC ─► ready
+//! ```
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use fjord_log::{Log, LogOptions, OpenError};
+use fjord_wire::records::Compression;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::{
+    api::{Api, fetch::session::FetchSessions},
+    broker::{Broker, LiveConfig},
+    config::{BrokerConfig, Durability, ListenerConfig, LogConfig},
+    coordinator::{
+        groups::{GroupConfig, Groups},
+        observer::GroupsObserver,
+    },
+    metadata::{
+        Delta, ExecuteError, Image, ImageObserver, MetadataStore,
+        commands::{RegisterBroker, ensure_cluster_id, register_broker},
+        new_cluster_id,
+        records::Endpoint,
+        store::{ReplayError, replay},
+    },
+    net::{BindError, BrokerLimitOptions, BrokerLimits, Server, ServerOptions},
+    observability::{
+        grpc::GrpcServer, health::Health, http::HttpServer, log_figures::LogFigures,
+        metrics::Metrics,
+    },
+    partition::{
+        Partitions,
+        housekeeping::Housekeeping,
+        records::{MetadataPartition, OffsetsTopic, ReadBackError},
+    },
+    producer_ids::ProducerIds,
+    security::{Authorizer, Quotas},
+};
+
+/// Why a broker did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The log could not be opened.
+    #[error("cannot open the log: {0}")]
+    Log(#[from] OpenError),
+    /// The metadata is damaged, or cannot be read.
+    #[error("cannot read the metadata: {0}")]
+    ReadMetadata(#[from] ReadBackError),
+    /// The metadata makes no sense.
+    #[error("cannot use the metadata: {0}")]
+    Replay(#[from] ReplayError),
+    /// The metadata could not be changed.
+    #[error("cannot register in the metadata: {0}")]
+    Register(#[from] ExecuteError),
+    /// A listener could not be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system started no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The log takes no more appends. The process must end; the next start recovers.
+    #[error("the log has failed: {0}")]
+    LogFailed(String),
+    /// A task that opens the log or reads metadata panicked.
+    #[error("starting ended: {0}")]
+    Start(#[from] tokio::task::JoinError),
+}
+
+/// Where a running broker listens.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// Kafka, in the order of `listeners`.
+    pub kafka: Vec<SocketAddr>,
+    /// gRPC, if it is on.
+    pub grpc: Option<SocketAddr>,
+    /// HTTP, if it is on.
+    pub http: Option<SocketAddr>,
+}
+
+/// Runs a broker until `shutdown` is cancelled or the log fails. `ready` is called once clients are served.
+///
+/// # Errors
+///
+/// [`ServerError`]; whatever was started has been stopped.
+pub async fn run(
+    config: BrokerConfig,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(&Addresses),
+) -> Result<(), ServerError> {
+    let health = Health::new();
+    let metrics = Metrics::new(config.observability.metrics_topics_max);
+    let background = TaskTracker::new();
+    let background_stop = CancellationToken::new();
+    let mut addresses = Addresses::default();
+    if let Some(address) = &config.observability.http_listen {
+        let http = HttpServer::bind(address, health.clone(), metrics.clone())?;
+        addresses.http = Some(http.local_addr());
+        background.spawn(http.run(background_stop.clone()));
+    }
+    let outcome = match Parts::start(config, &health, &metrics).await {
+        Ok(parts) => {
+            parts
+                .serve(&health, &metrics, addresses, shutdown, ready)
+                .await
+        }
+        Err(error) => Err(error),
+    };
+    background_stop.cancel();
+    background.close();
+    background.wait().await;
+    outcome
+}
+
+/// What is up before anybody is served.
+struct Parts {
+    broker: Arc<Broker>,
+    log: Arc<Log>,
+    housekeeping: Housekeeping,
+    log_failed: mpsc::Receiver<String>,
+}
+
+impl Parts {
+    async fn start(
+        config: BrokerConfig,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, ServerError> {
+        let options = log_options(&config.log);
+        let (log, metadata_partition, records) = tokio::task::spawn_blocking(move || {
+            let log = Arc::new(Log::open(options)?);
+            tell_recovery(&log);
+            let partition = MetadataPartition::open(&log)
+                .map_err(|error| ServerError::LogFailed(error.to_string()))?;
+            let records = partition.read_all()?;
+            Ok::<_, ServerError>((log, partition, records))
+        })
+        .await??;
+        metrics.add_source(Arc::new(LogFigures::new(Arc::clone(&log))));
+        let image = replay(records)?;
+
+        let live_config = LiveConfig::new(config);
+        let partitions = Partitions::new(Arc::clone(&log), live_config.clone());
+        let config = live_config.get();
+        let codec = Compression::from_code(i16::from(config.groups.offsets_topic_compression));
+        let offsets =
+            OffsetsTopic::new(Arc::clone(&partitions), codec.unwrap_or(Compression::None));
+        let groups = Groups::new(GroupConfig::from(&config.groups), Arc::new(offsets));
+        let observers: Vec<Box<dyn ImageObserver>> = vec![
+            Box::new(live_config.clone()),
+            Box::new(Arc::clone(&partitions)),
+            Box::new(GroupsObserver::new(groups.clone())),
+            Box::new(ForgetTopics(metrics.clone())),
+        ];
+        let metadata = MetadataStore::open(image, metadata_partition, observers);
+        partitions.delete_unclaimed();
+        register(&metadata, &config).await?;
+
+        let (failed, log_failed) = mpsc::channel(1);
+        let housekeeping = Housekeeping::start(
+            Arc::clone(&partitions),
+            live_config.clone(),
+            health.clone(),
+            move |reason| {
+                // Told once; a broker that is stopping already does not listen.
+                let _ = failed.try_send(reason);
+            },
+        )?;
+        let broker = Broker {
+            live_config,
+            metadata,
+            authorizer: Authorizer::allow_all(),
+            quotas: Quotas::unlimited(),
+            metrics: metrics.clone(),
+            partitions,
+            fetch_sessions: FetchSessions::new(config.api.fetch_session_slots),
+            producer_ids: ProducerIds::default(),
+            groups,
+            stopping: CancellationToken::new(),
+            io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
+        };
+        Ok(Self {
+            broker: Arc::new(broker),
+            log,
+            housekeeping,
+            log_failed,
+        })
+    }
+
+    async fn serve(
+        mut self,
+        health: &Health,
+        metrics: &Metrics,
+        mut addresses: Addresses,
+        shutdown: CancellationToken,
+        ready: impl FnOnce(&Addresses),
+    ) -> Result<(), ServerError> {
+        let tasks = TaskTracker::new();
+        let listeners_stop = CancellationToken::new();
+        let outcome = match self.listen(health, metrics, &mut addresses, &tasks, &listeners_stop) {
+            Ok(()) => {
+                health.started();
+                ready(&addresses);
+                tokio::select! {
+                    () = shutdown.cancelled() => Ok(()),
+                    Some(reason) = self.log_failed.recv() => Err(ServerError::LogFailed(reason)),
+                }
+            }
+            Err(error) => Err(error.into()),
+        };
+        health.stopping();
+        info!("stopping");
+        self.broker.stopping.cancel();
+        self.broker.groups.close();
+        listeners_stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        let (log, housekeeping) = (self.log, self.housekeeping);
+        tokio::task::spawn_blocking(move || {
+            housekeeping.stop();
+            log.close();
+        })
+        .await?;
+        info!("stopped");
+        outcome
+    }
+
+    /// Binds all listeners and starts to serve them.
+    fn listen(
+        &self,
+        health: &Health,
+        metrics: &Metrics,
+        addresses: &mut Addresses,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<(), BindError> {
+        let config = self.broker.config();
+        let limits = BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics);
+        for listener in &config.net.listeners {
+            let options = ServerOptions::new(listener, &config.net);
+            let service = Api::new(Arc::clone(&self.broker));
+            let server = Server::bind(options, &limits, service, metrics)?;
+            addresses.kafka.push(server.local_addr());
+            tasks.spawn(server.run(stop.clone()));
+        }
+        if let Some(address) = &config.grpc_listen {
+            let grpc = GrpcServer::bind(address, health.clone())?;
+            addresses.grpc = Some(grpc.local_addr());
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                if let Err(failed) = grpc.run(stop).await {
+                    error!(%failed, "the gRPC listener ended");
+                }
+            });
+        }
+        let groups = self.broker.groups.clone();
+        let stop_groups = stop.clone();
+        tasks.spawn(async move { groups.run(stop_groups).await });
+        tasks.spawn(follow_connection_limits(
+            self.broker.live_config.clone(),
+            limits,
+            stop.clone(),
+        ));
+        Ok(())
+    }
+}
+
+/// Takes changes of `max.connections` and `max.connections.per.ip` into force.
+async fn follow_connection_limits(live: LiveConfig, limits: BrokerLimits, stop: CancellationToken) {
+    let mut changes = live.subscribe();
+    loop {
+        let net = &changes.borrow_and_update().net.clone();
+        limits.set_max_connections(net.max_connections, net.max_connections_per_ip);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn log_options(config: &LogConfig) -> LogOptions {
+    LogOptions {
+        durability: match config.durability {
+            Durability::Fsync => fjord_log::Durability::Fsync,
+            Durability::Os => fjord_log::Durability::Os,
+        },
+        file_bytes: config.file_bytes,
+        group_bytes: config.group_bytes,
+        recent_bytes: config.cache_bytes,
+        index_cache_bytes: config.index_cache_bytes as u64,
+        reserve_bytes: config.disk_reserve_bytes,
+        ..LogOptions::new(PathBuf::from(&config.data_dir))
+    }
+}
+
+fn tell_recovery(log: &Log) {
+    let report = log.recovery();
+    let elapsed_ms = report.elapsed.as_millis();
+    let (clean, replayed) = (report.clean, report.replayed_entries);
+    info!(clean, replayed, elapsed_ms, "log opened");
+    if !report.damaged.is_empty() {
+        warn!(
+            places = report.damaged.len(),
+            "the value log is damaged; records that are affected are refused by offset when they are read"
+        );
+    }
+}
+
+/// Gives a new cluster its id, and makes this broker known.
+async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(), ServerError> {
+    let new_id = new_cluster_id();
+    let cluster_id = metadata
+        .execute(move |image| ensure_cluster_id(image, new_id))
+        .await?;
+    let endpoint = |listener: &ListenerConfig| Endpoint {
+        listener: listener.name.clone(),
+        host: listener.bind.host.clone().unwrap_or_default(),
+        port: listener.bind.port,
+    };
+    let broker = RegisterBroker {
+        broker_id: config.node.node_id,
+        incarnation_id: Uuid::new_v4(),
+        rack: config.node.rack.clone(),
+        endpoints: config.net.listeners.iter().map(endpoint).collect(),
+    };
+    let epoch = metadata
+        .execute(move |image| register_broker(image, broker))
+        .await?;
+    info!(
+        cluster_id,
+        broker_id = config.node.node_id,
+        epoch,
+        "registered"
+    );
+    Ok(())
+}
+
+/// Takes the series of deleted topics out of the metrics.
+struct ForgetTopics(Metrics);
+
+impl ImageObserver for ForgetTopics {
+    fn before_publish(&self, _old: &Image, _new: &Image, delta: &Delta) {
+        for topic in &delta.topics_deleted {
+            self.0.topics.forget(&topic.name);
+        }
+    }
+}
+
+/// How long the runtime waits for threads that are still busy when everything has stopped.
+pub const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);

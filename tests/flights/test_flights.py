@@ -1,0 +1,17 @@
+"""The README's example, run as it stands there, against a broker of the tests."""
+
+import re
+import subprocess
+
+from harness.paths import TESTS
+
+ROWS = 336_776
+
+
+def test_every_flight_arrives_in_order(broker, topic):
+    """All rows arrive through a group of three, in order per tail number."""
+    command = [TESTS / "flights/run", broker.bootstrap, topic]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+    found = re.search(r"^(\d+) rows arrived", run.stdout, re.MULTILINE)
+    assert found and int(found[1]) == ROWS, run.stdout

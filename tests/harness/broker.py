@@ -1,0 +1,59 @@
+"""The broker under test, as users start it: the built binary with flags."""
+
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from .apache_kafka import ApacheKafka
+from .paths import REPOSITORY, free_port
+from .server import Server, peer_name
+
+
+class Broker(Server):
+    """`fjord-broker` from FJORD_BROKER, or the release build."""
+
+    name = "fjord-broker"
+    forbidden_in_log = re.compile(r"panicked at|stack overflow|RUST_BACKTRACE")
+
+    def __init__(self, directory: Path, settings: dict[str, str] | None = None):
+        super().__init__(directory, settings)
+        default = REPOSITORY / "target" / "release" / "fjord-broker"
+        self.binary = Path(os.environ.get("FJORD_BROKER", default)).absolute()
+        self.data = directory / "data"
+        self.kafka_port, self.http_port, self.grpc_port = free_port(), free_port(), free_port()
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def http(self) -> str:
+        """Base address of the HTTP listener: `/healthz`, `/readyz`, `/metrics`."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def command(self) -> list[str]:
+        command = [
+            str(self.binary),
+            "--data-dir", str(self.data),
+            "--listen-kafka", self.bootstrap,
+            "--listen-http", f"127.0.0.1:{self.http_port}",
+            "--listen-grpc", f"127.0.0.1:{self.grpc_port}",
+        ]  # fmt: skip
+        for key, value in self.settings.items():
+            command += ["--set", f"{key}={value}"]
+        return command
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.http}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def new_broker(directory: Path, settings: dict[str, str] | None = None) -> Server:
+    """A broker, not yet started, of the kind that FJORD_TEST_PEER asks for."""
+    kind = ApacheKafka if peer_name() == "kafka" else Broker
+    return kind(directory, settings)

@@ -1,0 +1,122 @@
+"""The steps of the test command. To add one, add a line to STEPS."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import install
+from install import CACHE, PYTHON, REPOSITORY, TESTS
+
+PEER_IS_KAFKA = os.environ.get("FJORD_TEST_PEER") == "kafka"
+FUZZ_SECONDS = {"quick": 5, "normal": 20, "long": 1800}
+
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of the tests: what it needs, after which steps it can run, and its commands by form."""
+
+    name: str
+    commands: Callable[[str], list[Command]]
+    """From the form (quick, normal, long) to what is run, in order."""
+    needs: tuple[Callable[[], None], ...] = ()
+    after: tuple[str, ...] = ()
+    uses: str | None = None
+    """What only one step at a time can use."""
+    groups: tuple[str, ...] = ("normal", "long")
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+def always(*commands: Command) -> Callable[[str], list[Command]]:
+    """The same commands in every form."""
+    return lambda _: list(commands)
+
+
+def cargo(*arguments: str) -> Command:
+    """A command of Cargo with the versions of Cargo.lock."""
+    return ["cargo", *arguments, "--locked"]
+
+
+def pytest(*folders: str, quick: tuple[str, ...] = ()) -> Callable[[str], list[Command]]:
+    """The tests in some folders of `tests`; the quick form may select from them."""
+
+    def command(form: str) -> list[Command]:
+        extra = {"quick": list(quick), "normal": [], "long": ["--long"]}[form]
+        paths = [str(TESTS / folder) for folder in folders]
+        return [[str(PYTHON), "-m", "pytest", "-q", "-c", str(TESTS / "pytest.ini"), "--durations=5", *extra, *paths]]
+
+    return command
+
+
+def fuzz(form: str) -> list[Command]:
+    """Every fuzz target of every crate for a bounded time, from its corpus; what it finds goes elsewhere."""
+    commands = []
+    for manifest in sorted(REPOSITORY.glob("broker/*/fuzz/Cargo.toml")):
+        folder = manifest.parent
+        for target in sorted(path.stem for path in (folder / "fuzz_targets").glob("*.rs")):
+            found = CACHE / "fuzz" / folder.parent.name / target
+            found.mkdir(parents=True, exist_ok=True)
+            corpus = [str(found), *(str(path) for path in [folder / "corpus" / target] if path.exists())]
+            limits = [f"-max_total_time={FUZZ_SECONDS[form]}", "-rss_limit_mb=512", "-timeout=10"]
+            run = ["cargo", "fuzz", "run", "--fuzz-dir", str(folder), target, *corpus, "--", *limits]
+            commands.append(run)
+    return commands
+
+
+BUILD = ("build",)
+CHECK = ("check",)
+EVERY = ("quick", "normal", "long")
+RUSTDOC = (("RUSTDOCFLAGS", "-D warnings"),)
+# cargo-fuzz asks the compiler for instrumentation that the stable one has, but does not offer.
+SANITIZER = (("RUSTC_BOOTSTRAP", "1"),)
+CLIENT_NEEDS = (install.python, install.kcat, install.librdkafka, install.node, install.go)
+PYTHON_NEEDS = (install.python, install.kcat)
+
+STEPS = [
+    Step("build", always(cargo("build", "--release", "-p", "fjord-broker")), groups=EVERY),
+    Step("format", always(["cargo", "fmt", "--all", "--check"]), groups=CHECK),
+    Step(
+        "python",
+        always(["ruff", "check", str(TESTS)], ["ruff", "format", "--check", str(TESTS)]),
+        (install.python,),
+        groups=CHECK,
+    ),
+    Step(
+        "clippy",
+        always([*cargo("clippy", "--workspace", "--all-targets"), "--", "-D", "warnings"]),
+        uses="debug",
+        groups=CHECK,
+    ),
+    Step("rust", always(cargo("test", "--workspace")), uses="debug", groups=EVERY),
+    Step("clients", pytest("clients", quick=("-k", "confluent or kcat")), CLIENT_NEEDS, BUILD, groups=EVERY),
+    Step("features", pytest("features"), PYTHON_NEEDS, BUILD, groups=EVERY),
+    Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
+    Step("java", pytest("java"), (install.python, install.java), BUILD),
+    Step("rustdoc", always(cargo("doc", "--workspace", "--no-deps")), uses="debug", groups=CHECK, variables=RUSTDOC),
+    Step("licences", always(["cargo-deny", "check", "licenses", "bans", "sources"]), (install.cargo_deny,), groups=CHECK),
+    Step("fuzz", fuzz, (install.cxx, install.cargo_fuzz), uses="debug", variables=SANITIZER),
+]
+
+if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
+    # The broker is another one, so there is nothing to build.
+    STEPS = [step for step in STEPS if step.name != "build"]
+
+
+def chosen(names: list[str]) -> tuple[list[Step], str]:
+    """The steps that arguments name, those that they come after included, and the form to run them in."""
+    groups = {"quick", "normal", "long", "check"}
+    form = next((name for name in names if name in ("quick", "long")), "normal")
+    known = {step.name: step for step in STEPS}
+    unknown = [name for name in names if name not in groups and name not in known]
+    if unknown:
+        raise SystemExit(f"unknown step {unknown[0]!r}; there are: {', '.join([*sorted(groups), *known])}")
+    wanted = {step.name for step in STEPS if step.name in names or set(step.groups) & set(names)}
+    wanted |= {before for name in wanted for before in known[name].after if before in known}
+    return [step for step in STEPS if step.name in wanted], form
+
+
+def log_path(step: Step) -> Path:
+    """Where a step's output goes."""
+    return CACHE / "logs" / f"{step.name}.log"
