@@ -103,7 +103,7 @@ impl Log {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(partition = partition.label(), error, "compaction stopped")
+                    tracing::warn!(partition = partition.label(), error, "compaction stopped");
                 }
             }
         }

@@ -425,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = Extents::decode(&bytes);
         }
     }

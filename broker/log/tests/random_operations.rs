@@ -3,6 +3,8 @@
 //!
 //! `PROPTEST_CASES` runs more of them.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/model.rs"]
 mod model;
 mod support;
@@ -412,7 +414,6 @@ impl World {
                 (model.log_start, model.log_end, model.log_end),
                 "bounds of {p}"
             );
-            eprintln!("check {p}: {positions:?}");
             model.check(&read_from(&partition, model.log_start, 3_000));
             for epoch in -1..=self.epoch + 1 {
                 assert_eq!(

@@ -1,6 +1,8 @@
 //! What was appended is read back: over many partitions and sizes, from memory and from disk, before and
 //! after the log was closed.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the tests share: small logs, batches, waiting for completions, reading a whole partition.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;
@@ -55,11 +55,11 @@ pub fn partition(log: &Log, id: u64) -> Arc<Partition> {
         .expect("the partition opens")
 }
 
+/// A record to be written: timestamp, key, value.
+pub type NewRecord<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// A batch with these records, (timestamp, key, value).
-pub fn batch_of(
-    records: &[(i64, Option<&[u8]>, Option<&[u8]>)],
-    producer: Option<Producer>,
-) -> Bytes {
+pub fn batch_of(records: &[NewRecord], producer: Option<Producer>) -> Bytes {
     let mut options = BatchOptions::default();
     if let Some(producer) = producer {
         options.producer_id = producer.id;
