@@ -24,7 +24,6 @@ class Group:
         self.arguments = {"bootstrap": bootstrap, "topic": topic, "group": self.name}
         self.members: list[MemberProgram] = []
         self.gone: list[MemberProgram] = []
-        self._admin = self._new_admin()
 
     def join(self, count: int = 1) -> None:
         """Starts members."""
@@ -83,8 +82,6 @@ class Group:
 
     def end_offsets(self) -> dict[int, int]:
         """The end offsets of all partitions that have records."""
-        # A new admin client each time: librdkafka's ListOffsets fails with FENCED_LEADER_EPOCH when it
-        # remembers the leader epoch from before a restart.
         admin = self._new_admin()
         asked = {TopicPartition(self.topic, partition): OffsetSpec.latest() for partition in range(self.partitions)}
         found = {place.partition: future.result(30).offset for place, future in admin.list_offsets(asked).items()}
@@ -92,11 +89,14 @@ class Group:
 
     def committed_offsets(self) -> dict[int, int]:
         """The group's committed offsets as the broker tells anyone who asks."""
-        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.name)])
+        admin = self._new_admin()
+        answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.name)])
         places = answer[self.name].result(30).topic_partitions
         return {place.partition: place.offset for place in places if place.offset > 0}
 
     def _new_admin(self) -> AdminClient:
+        """A new admin client for each question: one that lived through a restart of the broker remembers
+        leader epochs and coordinators from before, and gives up with an error about them."""
         settings = {"bootstrap.servers": self.arguments["bootstrap"], "reconnect.backoff.max.ms": 500, "log_level": 2}
         return AdminClient(settings)
 
