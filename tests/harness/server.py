@@ -59,6 +59,8 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                # What steers the tests is no config of the broker, which refuses variables that it does not know.
+                env={name: value for name, value in os.environ.items() if not name.startswith("FJORD_")},
                 # A group of its own: a Ctrl-C for the tests must not reach the broker before they stop it.
                 start_new_session=True,
             )
