@@ -19,7 +19,6 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "200",
-    "log.segment.delete.delay.ms": "100",
 }
 
 _names = itertools.count(1)

@@ -52,6 +52,8 @@ class Server(ABC):
         """Starts the process and waits until it is ready."""
         assert self.process is None, f"{self.name} is already running"
         started = time.monotonic()
+        # The broker takes configs from FJORD_* variables; those that are set here are the tests' own.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("FJORD_")}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -59,6 +61,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                env=environment,
                 # A group of its own: a Ctrl-C for the tests must not reach the broker before they stop it.
                 start_new_session=True,
             )
