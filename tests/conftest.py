@@ -19,7 +19,6 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "200",
-    "log.segment.delete.delay.ms": "100",
 }
 
 _names = itertools.count(1)
@@ -47,10 +46,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def session_directory():
+def session_directory(request):
     """A temporary directory for brokers, kept when a test failed so that the logs can be read."""
     directory = Path(tempfile.mkdtemp(prefix="fjord-tests-"))
     yield directory
+    if request.session.testsfailed:
+        print(f"the logs and the data of the brokers are in {directory}")
+        return
     shutil.rmtree(directory, ignore_errors=True)
 
 

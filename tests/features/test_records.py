@@ -178,7 +178,7 @@ def test_delete_records(broker, topic):
 
 def test_retention_by_time(broker, topic):
     """Records older than retention.ms go away; newer ones stay."""
-    simple.create(broker, topic, retention_ms="600000", segment_ms="100", file_delete_delay_ms="100")
+    simple.create(broker, topic, retention_ms="600000", segment_ms="100")
     now = int(time.time() * 1000)
     simple.produce(broker, topic, numbers(100), timestamps=[now - 6_000_000] * 100)
     simple.produce(broker, topic, numbers(10, 100), timestamps=[now] * 10)

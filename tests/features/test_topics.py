@@ -141,8 +141,8 @@ def test_deleting_and_creating_again(broker, topic):
     delete = lambda: client.delete_topics([topic])[topic].result(simple.TIMEOUT_S)  # noqa: E731
     assert simple.error_name(delete) == "UNKNOWN_TOPIC_OR_PART"
     simple.create(broker, topic)
-    assert str(topic_id()) != old
     assert simple.produce(broker, topic, [b"new"]) == [0]
+    assert str(topic_id()) != old
     assert [message.value() for message in simple.read_partition(broker, topic)] == [b"new"]
 
 
