@@ -32,6 +32,7 @@ mod describe_log_dirs;
 mod describe_topic_partitions;
 mod endpoints;
 mod gather;
+mod groups;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod leadership;

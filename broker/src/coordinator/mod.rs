@@ -4,3 +4,5 @@ pub mod groups;
 pub mod observer;
 pub mod runtime;
 pub mod shard;
+#[cfg(test)]
+pub(crate) mod testing;

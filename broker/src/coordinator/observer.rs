@@ -1,10 +1,12 @@
 //! What the group coordinator learns from the metadata.
 
-use super::groups::Groups;
-use crate::metadata::{Delta, Image, ImageObserver, topic_name};
+use std::sync::Arc;
 
-/// Opens the coordinator when `__consumer_offsets` appears, and tells it of deleted topics, whose offsets
-/// it forgets. It must observe the metadata after the partitions have.
+use super::groups::Groups;
+use crate::metadata::{Delta, Image, ImageObserver, Topic, topic_name};
+
+/// Opens the coordinator when `__consumer_offsets` appears, closes it when that goes, and tells it of other
+/// deleted topics, whose offsets it forgets. It must observe the metadata after the partitions have.
 pub struct GroupsObserver {
     groups: Groups,
 }
@@ -18,11 +20,17 @@ impl GroupsObserver {
 
 impl ImageObserver for GroupsObserver {
     fn before_publish(&self, _old: &Image, new: &Image, delta: &Delta) {
-        let offsets = delta
-            .topics_created
-            .iter()
-            .find(|topic| &*topic.name == topic_name::CONSUMER_OFFSETS);
-        if let Some(topic) = offsets {
+        let offsets = |topics: &[Arc<Topic>]| {
+            let mut topics = topics.iter();
+            topics
+                .find(|topic| &*topic.name == topic_name::CONSUMER_OFFSETS)
+                .cloned()
+        };
+        if offsets(&delta.topics_deleted).is_some() {
+            // What is in memory must not outlive what it was read from.
+            self.groups.close();
+        }
+        if let Some(topic) = offsets(&delta.topics_created) {
             let count = topic.partitions.len();
             self.groups
                 .open(i32::try_from(count).expect("partitions are counted by an i32"));

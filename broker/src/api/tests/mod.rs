@@ -2,6 +2,8 @@
 
 mod configs;
 mod frames;
+mod groups;
+mod offsets;
 mod topics;
 
 use std::{sync::Arc, time::Instant};
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use fjord_log::{Log, LogOptions};
 use fjord_wire::{Decode as _, Reader, Request, encode_request, records::Compression};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::{Api, fetch::session::FetchSessions};
@@ -20,6 +22,8 @@ use crate::{
     coordinator::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
+        runtime::ShardLog,
+        testing::MemoryLog as MemoryGroupLog,
     },
     metadata::{
         Image, ImageObserver, MetadataStore,
@@ -39,12 +43,18 @@ struct Fixture {
     broker: Arc<Broker>,
     context: RequestContext,
     log: MemoryLog,
+    _group_timers: DropGuard,
     _directory: tempfile::TempDir,
 }
 
 impl Fixture {
     /// A broker that is registered, started with these settings.
     async fn with(settings: &[(&str, &str)]) -> Fixture {
+        Fixture::over(settings, None).await
+    }
+
+    /// A broker whose groups are stored elsewhere than in its log.
+    async fn over(settings: &[(&str, &str)], group_log: Option<Arc<MemoryGroupLog>>) -> Fixture {
         let flag = |(name, value): &(&str, &str)| Setting {
             name: (*name).to_owned(),
             value: (*value).to_owned(),
@@ -61,8 +71,14 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let records = Arc::new(Log::open(LogOptions::new(directory.path())).unwrap());
         let partitions = Partitions::new(records, live_config.clone());
-        let offsets = OffsetsTopic::new(Arc::clone(&partitions), Compression::None);
-        let groups = Groups::new(GroupConfig::default(), Arc::new(offsets));
+        let group_log: Arc<dyn ShardLog> = match group_log {
+            Some(log) => log,
+            None => Arc::new(OffsetsTopic::new(
+                Arc::clone(&partitions),
+                Compression::None,
+            )),
+        };
+        let groups = Groups::new(GroupConfig::from(&live_config.get().groups), group_log);
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
@@ -82,32 +98,16 @@ impl Fixture {
             stopping: CancellationToken::new(),
             io_permits: Arc::new(Semaphore::new(2)),
         });
-        let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
-        broker.metadata.execute(cluster).await.unwrap();
-        let this = RegisterBroker {
-            broker_id: broker.id(),
-            incarnation_id: Uuid::nil(),
-            rack: Some("rack-1".to_owned()),
-            endpoints: vec![],
-        };
-        let register = |image: &Image| commands::register_broker(image, this);
-        broker.metadata.execute(register).await.unwrap();
-        let connection = ConnectionContext::new(
-            1,
-            "127.0.0.1:5000".parse().unwrap(),
-            "127.0.0.7:9092".parse().unwrap(),
-            "PLAINTEXT".into(),
-            Principal::anonymous(),
-        );
-        let context = RequestContext {
-            connection: Arc::new(connection),
-            received_at: Instant::now(),
-        };
+        register(&broker).await;
+        let stop_timers = CancellationToken::new();
+        let (groups, cancel) = (broker.groups.clone(), stop_timers.clone());
+        tokio::spawn(async move { groups.run(cancel).await });
         Fixture {
             api: Api::new(Arc::clone(&broker)),
             broker,
-            context,
+            context: context(),
             log,
+            _group_timers: stop_timers.drop_guard(),
             _directory: directory,
         }
     }
@@ -144,5 +144,34 @@ impl Fixture {
             Reply::Later(future) => Ok(future.await?.expect("a response").into_bytes()),
             Reply::None => panic!("every request here gets a response"),
         }
+    }
+}
+
+/// Makes the cluster and this broker known.
+async fn register(broker: &Broker) {
+    let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
+    broker.metadata.execute(cluster).await.unwrap();
+    let this = RegisterBroker {
+        broker_id: broker.id(),
+        incarnation_id: Uuid::nil(),
+        rack: Some("rack-1".to_owned()),
+        endpoints: vec![],
+    };
+    let register = |image: &Image| commands::register_broker(image, this);
+    broker.metadata.execute(register).await.unwrap();
+}
+
+/// Where all requests come from.
+fn context() -> RequestContext {
+    let connection = ConnectionContext::new(
+        1,
+        "127.0.0.1:5000".parse().unwrap(),
+        "127.0.0.7:9092".parse().unwrap(),
+        "PLAINTEXT".into(),
+        Principal::anonymous(),
+    );
+    RequestContext {
+        connection: Arc::new(connection),
+        received_at: Instant::now(),
     }
 }

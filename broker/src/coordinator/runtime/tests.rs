@@ -1,7 +1,5 @@
-//! The runtime under real threads, with a log in memory whose appends settle when a test says so.
+//! The runtime under real threads, over a log in memory whose appends settle when a test says so.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -12,91 +10,8 @@ use super::super::groups::{
     CommitPartition, CommitRequest, CommitTopic, FetchRequest, GroupConfig, GroupState, Groups,
     HeartbeatRequest, JoinReply, JoinRequest, ListRequest, Protocol, SyncReply, SyncRequest,
 };
-use super::super::shard::{Record, ReplayError};
+use super::super::testing::MemoryLog;
 use super::*;
-
-/// A log in memory. While it is stopped, appends wait until they are settled one by one.
-#[derive(Default)]
-struct MemoryLog {
-    partitions: Mutex<HashMap<i32, Vec<Record>>>,
-    waiting: Mutex<VecDeque<(i32, Vec<Record>, AppendDone)>>,
-    stopped: AtomicBool,
-    refuses_replay: AtomicBool,
-    replays: Mutex<usize>,
-    /// A replay began while an append of its partition was not settled.
-    replayed_too_early: AtomicBool,
-}
-
-impl MemoryLog {
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-    }
-
-    fn waiting(&self) -> usize {
-        lock(&self.waiting).len()
-    }
-
-    /// Settles the oldest append that waits.
-    fn settle(&self, written: bool) {
-        let (partition, records, done) = lock(&self.waiting).pop_front().unwrap();
-        self.write(partition, records, done, written);
-    }
-
-    fn write(&self, partition: i32, records: Vec<Record>, done: AppendDone, written: bool) {
-        if !written {
-            done(Err(AppendFailed {
-                reason: "no space left on device".into(),
-            }));
-            return;
-        }
-        let mut partitions = lock(&self.partitions);
-        let log = partitions.entry(partition).or_default();
-        let base = i64::try_from(log.len()).unwrap();
-        log.extend(records);
-        drop(partitions);
-        done(Ok(base));
-    }
-
-    fn records(&self) -> usize {
-        lock(&self.partitions).values().map(Vec::len).sum()
-    }
-}
-
-impl ShardLog for MemoryLog {
-    fn append(&self, partition: i32, records: Vec<Record>, _: i64, done: AppendDone) {
-        if self.stopped.load(Ordering::SeqCst) {
-            lock(&self.waiting).push_back((partition, records, done));
-        } else {
-            // Within the call, which the contract allows.
-            self.write(partition, records, done, true);
-        }
-    }
-
-    fn replay(
-        &self,
-        partition: i32,
-        visit: &mut dyn FnMut(Bytes, Option<Bytes>) -> Result<(), ReplayError>,
-    ) -> Result<(), ReplayFailed> {
-        *lock(&self.replays) += 1;
-        if lock(&self.waiting)
-            .iter()
-            .any(|(waiting, ..)| *waiting == partition)
-        {
-            self.replayed_too_early.store(true, Ordering::SeqCst);
-        }
-        if self.refuses_replay.load(Ordering::SeqCst) {
-            return Err(ReplayFailed::Log("damaged".into()));
-        }
-        let records = lock(&self.partitions)
-            .get(&partition)
-            .cloned()
-            .unwrap_or_default();
-        records
-            .into_iter()
-            .try_for_each(|record| visit(record.key, record.value))?;
-        Ok(())
-    }
-}
 
 struct Fixture {
     groups: Groups,
@@ -281,18 +196,14 @@ async fn a_failed_commit_is_an_error_and_the_group_goes_on() {
     let joined = fixture.lone_member("g", 60_000).await;
     assert_eq!(fixture.sync("g", &joined).await.error, ErrorCode::None);
     fixture.commit("g2", 1).await.unwrap();
-    let replays = *lock(&fixture.log.replays);
+    let replays = fixture.log.replays();
     fixture.log.stop();
     let failing = fixture.groups.commit(commit("g2", 2));
     fixture.log.settle(false);
     assert_eq!(failing.await, Err(ErrorCode::NotCoordinator));
     assert_eq!(fixture.committed("g2").await, Ok(1));
     assert_eq!(fixture.state("g").await, GroupState::Stable);
-    assert_eq!(
-        *lock(&fixture.log.replays),
-        replays,
-        "offsets need no reload"
-    );
+    assert_eq!(fixture.log.replays(), replays, "offsets need no reload");
 }
 
 #[tokio::test]
@@ -337,10 +248,10 @@ async fn after_a_failed_sync_the_shard_is_what_its_log_says() {
     assert_eq!(later.await, Err(ErrorCode::NotCoordinator));
     // Time in which a replay that does not wait for the other append would begin.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!fixture.log.replayed_too_early.load(Ordering::SeqCst));
+    assert!(!fixture.log.replayed_too_early());
     fixture.log.settle(true);
     assert_eq!(fixture.log.waiting(), 0);
-    fixture.log.stopped.store(false, Ordering::SeqCst);
+    fixture.log.go_on();
     fixture.wait_until_loaded().await;
     let heartbeat = HeartbeatRequest {
         group_id: "g".into(),
@@ -394,7 +305,7 @@ async fn everything_is_there_after_a_restart() {
 #[tokio::test]
 async fn while_loading_requests_are_told_so_and_heartbeats_are_fine() {
     let log: Arc<MemoryLog> = Arc::default();
-    log.refuses_replay.store(true, Ordering::SeqCst);
+    log.refuse_replay(true);
     let fixture = Fixture::open(&log);
     assert_eq!(
         fixture.committed("g").await,
@@ -410,7 +321,7 @@ async fn while_loading_requests_are_told_so_and_heartbeats_are_fine() {
     };
     assert_eq!(fixture.groups.heartbeat(heartbeat).await, ErrorCode::None);
     // A log that can be read again is read again.
-    log.refuses_replay.store(false, Ordering::SeqCst);
+    log.refuse_replay(false);
     fixture.wait_until_loaded().await;
     fixture.commit("g", 1).await.unwrap();
 }
@@ -448,14 +359,14 @@ async fn a_large_step_is_written_in_several_batches() {
     assert_eq!(fixture.log.records(), 2_000);
 
     // If only a part is written, memory must learn which: it is read again.
-    let replays = *lock(&fixture.log.replays);
+    let replays = fixture.log.replays();
     let broken = fixture.groups.commit(request);
     fixture.log.settle(false);
     while fixture.log.waiting() > 0 {
         fixture.log.settle(true);
     }
     assert!(broken.await.is_err());
-    wait_for(|| *lock(&fixture.log.replays) > replays).await;
+    wait_for(|| fixture.log.replays() > replays).await;
     fixture.wait_until_loaded().await;
     assert_eq!(fixture.committed("g").await, Ok(5));
 }
