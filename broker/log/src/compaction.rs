@@ -16,7 +16,7 @@ use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, Record};
 
 use crate::error::AppendError;
 use crate::log::Log;
-use crate::partition::Partition;
+use crate::partition::{Completion, Partition};
 use crate::queue::PendingEntry;
 use crate::types::Location;
 use crate::valuelog::entry::EntryKind;
@@ -116,6 +116,8 @@ impl Log {
         policy: CompactionPolicy,
         now_ms: i64,
     ) -> Result<Option<Pass>, String> {
+        let _alone = self.rewriting();
+        let truncations = partition.truncations();
         let Some(mut plan) = self.plan_compaction(partition, policy, now_ms)? else {
             return Ok(None);
         };
@@ -129,7 +131,7 @@ impl Log {
             now_ms,
             delete_retention_ms: i64::try_from(policy.delete_retention_ms).unwrap_or(i64::MAX),
         };
-        let mut rewriter = Rewriter::new(partition);
+        let mut rewriter = Rewriter::new(partition, truncations);
         let mut pass = Pass::default();
         let mut places = Places::new(partition, plan.log_start, plan.end);
         while let Some((base, location)) = places.next(self)? {
@@ -139,8 +141,12 @@ impl Log {
             };
             rewriter.batch(base, location, rewrite)?;
         }
-        rewriter.finish()?;
-        partition.note_compacted(plan.end, pass.next_delete_horizon);
+        // Only now, when everything before is written: a pass that stops half-way begins again.
+        rewriter.finish(plan.end, pass.next_delete_horizon)?;
+        // Whoever rewrites next must find in the index what was written here.
+        if !self.wait_until_indexed() {
+            return Err("the index is behind".into());
+        }
         Ok(Some(pass))
     }
 
@@ -334,6 +340,7 @@ fn rebuilt(header: &BatchHeader, stay: &[Record], horizon: Option<i64>) -> Resul
 /// Writes what has changed; neighbouring batches of which nothing stays share one marker.
 struct Rewriter<'a> {
     partition: &'a Partition,
+    truncations: u64,
     marker: Option<(u64, Location, bool)>,
     under_way: usize,
     done: Sender<Result<(), AppendError>>,
@@ -341,10 +348,11 @@ struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    fn new(partition: &'a Partition) -> Self {
+    fn new(partition: &'a Partition, truncations: u64) -> Self {
         let (done, finished) = channel();
         Self {
             partition,
+            truncations,
             marker: None,
             under_way: 0,
             done,
@@ -407,13 +415,9 @@ impl<'a> Rewriter<'a> {
             payload,
             producer: None,
         };
-        let done = self.done.clone();
-        let completion = Box::new(move |result: Result<_, _>| {
-            // The receiver waits for every entry, unless it has given up.
-            let _ = done.send(result.map(|_| ()));
-        });
+        let completion = self.completion();
         self.partition
-            .enqueue_rewrite(entry, completion)
+            .enqueue_rewrite(entry, self.truncations, completion)
             .map_err(|e| e.to_string())?;
         self.under_way += 1;
         if self.under_way >= IN_FLIGHT {
@@ -421,6 +425,14 @@ impl<'a> Rewriter<'a> {
         } else {
             Ok(())
         }
+    }
+
+    fn completion(&self) -> Completion {
+        let done = self.done.clone();
+        Box::new(move |result: Result<_, _>| {
+            // The receiver waits for every entry, unless it has given up.
+            let _ = done.send(result.map(|_| ()));
+        })
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -431,11 +443,17 @@ impl<'a> Rewriter<'a> {
             .map_err(|e| e.to_string())
     }
 
-    fn finish(mut self) -> Result<(), String> {
+    /// Writes what is left, waits for all, and notes how far compaction has come.
+    fn finish(mut self, end: u64, delete_horizon: Option<i64>) -> Result<(), String> {
         self.flush_marker()?;
         while self.under_way > 0 {
             self.wait()?;
         }
-        Ok(())
+        let completion = self.completion();
+        self.partition
+            .enqueue_cleaned(end, delete_horizon, self.truncations, completion)
+            .map_err(|e| e.to_string())?;
+        self.under_way += 1;
+        self.wait()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::types::{PartitionId, le_u32, le_u64};
+use crate::types::{Lsn, OFFSET_LIMIT, PartitionId, le_u32, le_u64};
 use crate::valuelog::entry::{EntryHeader, EntryKind};
 
 /// Where a leader epoch begins.
@@ -86,12 +86,27 @@ impl EpochTable {
     }
 }
 
+/// A truncation that older files may know nothing of.
+///
+/// It must be remembered as long as there are files from before it: when the index is filled again, what it
+/// cut off must stay cut off, even when the file that held the truncation itself is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Truncation {
+    /// Batches from this offset on...
+    pub offset: u64,
+    /// ...that were written before this place are gone.
+    pub before: Lsn,
+}
+
 /// A partition's bounds at some place in the value log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub log_start: u64,
     pub log_end: u64,
     pub epochs: EpochTable,
+    /// In the order of their places; offsets ascend too, since a later truncation at a lower offset
+    /// includes the earlier ones.
+    pub truncations: Vec<Truncation>,
 }
 
 impl Extent {
@@ -100,7 +115,7 @@ impl Extent {
         Self {
             log_start: offset,
             log_end: offset,
-            epochs: EpochTable::default(),
+            ..Self::default()
         }
     }
 
@@ -108,14 +123,12 @@ impl Extent {
     pub fn apply(&mut self, entry: &EntryHeader) {
         match entry.kind {
             EntryKind::Append => {
+                // The truncation that must have been before this append was lost to damage.
+                self.truncate_suffix(entry.base_offset, entry.lsn);
                 self.epochs.begin(entry.leader_epoch, entry.base_offset);
-                self.log_end = entry.base_offset + u64::from(entry.last_offset_delta) + 1;
+                self.log_end = entry.last_offset() + 1;
             }
-            EntryKind::TruncateSuffix => {
-                self.log_end = self.log_end.min(entry.base_offset);
-                self.log_start = self.log_start.min(self.log_end);
-                self.epochs.truncate_suffix(entry.base_offset);
-            }
+            EntryKind::TruncateSuffix => self.truncate_suffix(entry.base_offset, entry.lsn),
             EntryKind::LogStart => {
                 self.log_start = self.log_start.max(entry.base_offset);
                 self.log_end = self.log_end.max(self.log_start);
@@ -123,7 +136,11 @@ impl Extent {
             }
             EntryKind::Epoch => self.epochs.begin(entry.leader_epoch, entry.base_offset),
             EntryKind::Create => *self = Self::starting_at(entry.base_offset),
-            EntryKind::Snapshot | EntryKind::Replace | EntryKind::Relocate | EntryKind::Delete => {}
+            // They are part of the log, whatever damage has taken of what said so before.
+            EntryKind::Replace | EntryKind::Relocate => {
+                self.log_end = self.log_end.max(entry.last_offset() + 1);
+            }
+            EntryKind::Snapshot | EntryKind::Cleaned | EntryKind::Delete => {}
         }
         assert!(
             self.log_start <= self.log_end,
@@ -131,6 +148,24 @@ impl Extent {
             self.log_start,
             self.log_end
         );
+    }
+
+    fn truncate_suffix(&mut self, offset: u64, before: Lsn) {
+        if offset >= self.log_end {
+            return;
+        }
+        self.log_end = offset;
+        self.log_start = self.log_start.min(offset);
+        self.epochs.truncate_suffix(offset);
+        self.truncations.retain(|t| t.offset < offset);
+        self.truncations.push(Truncation { offset, before });
+    }
+
+    /// Whether a truncation has cut off the batch at `base_offset` that was written at `lsn`.
+    pub fn has_cut_off(&self, base_offset: u64, lsn: Lsn) -> bool {
+        self.truncations
+            .iter()
+            .any(|t| base_offset >= t.offset && lsn < t.before)
     }
 }
 
@@ -148,6 +183,11 @@ impl Extents {
             EntryKind::Delete => {
                 self.partitions.remove(&entry.partition);
             }
+            EntryKind::Replace | EntryKind::Relocate | EntryKind::Cleaned => {
+                if let Some(extent) = self.partitions.get_mut(&entry.partition) {
+                    extent.apply(entry);
+                }
+            }
             _ => self
                 .partitions
                 .entry(entry.partition)
@@ -156,16 +196,23 @@ impl Extents {
         }
     }
 
-    /// The payload of a snapshot entry: a count, then for each partition its id, log start, log end, and
-    /// its leader epochs with their start offsets; little-endian.
+    /// Forgets truncations that are older than the oldest file: nothing that they cut off is left.
+    pub fn forget_truncations(&mut self, oldest_file: u32) {
+        for extent in self.partitions.values_mut() {
+            extent
+                .truncations
+                .retain(|t| t.before.file() >= oldest_file);
+        }
+    }
+
+    /// The payload of a snapshot entry: a count, then for each partition its id and its extent;
+    /// little-endian.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 + self.partitions.len() * 40);
+        let mut out = Vec::with_capacity(8 + self.partitions.len() * 48);
         put_count(&mut out, self.partitions.len());
         for (id, extent) in &self.partitions {
             out.extend_from_slice(&id.0.to_le_bytes());
-            out.extend_from_slice(&extent.log_start.to_le_bytes());
-            out.extend_from_slice(&extent.log_end.to_le_bytes());
-            encode_epochs(&extent.epochs, &mut out);
+            encode_extent(extent, &mut out);
         }
         out
     }
@@ -176,26 +223,47 @@ impl Extents {
         let mut partitions = HashMap::new();
         for _ in 0..count {
             let id = PartitionId(take_u64(&mut bytes)?);
-            let (log_start, log_end) = (take_u64(&mut bytes)?, take_u64(&mut bytes)?);
-            let epochs = decode_epochs(&mut bytes)?;
-            if log_start > log_end {
-                return None;
-            }
-            partitions.insert(
-                id,
-                Extent {
-                    log_start,
-                    log_end,
-                    epochs,
-                },
-            );
+            partitions.insert(id, decode_extent(&mut bytes)?);
         }
         bytes.is_empty().then_some(Self { partitions })
     }
 }
 
+/// Appends an extent: log start, log end, the leader epoch table, the truncations.
+pub(crate) fn encode_extent(extent: &Extent, out: &mut Vec<u8>) {
+    out.extend_from_slice(&extent.log_start.to_le_bytes());
+    out.extend_from_slice(&extent.log_end.to_le_bytes());
+    encode_epochs(&extent.epochs, out);
+    put_count(out, extent.truncations.len());
+    for truncation in &extent.truncations {
+        out.extend_from_slice(&truncation.offset.to_le_bytes());
+        out.extend_from_slice(&truncation.before.0.to_le_bytes());
+    }
+}
+
+/// The inverse of [`encode_extent`]; takes what it reads off the front of `bytes`.
+pub(crate) fn decode_extent(bytes: &mut &[u8]) -> Option<Extent> {
+    let (log_start, log_end) = (take_u64(bytes)?, take_u64(bytes)?);
+    let epochs = decode_epochs(bytes)?;
+    let count = take_u32(bytes)?;
+    let mut truncations = Vec::new();
+    for _ in 0..count {
+        truncations.push(Truncation {
+            offset: take_u64(bytes)?,
+            before: Lsn(take_u64(bytes)?),
+        });
+    }
+    let extent = Extent {
+        log_start,
+        log_end,
+        epochs,
+        truncations,
+    };
+    (log_start <= log_end && log_end <= OFFSET_LIMIT).then_some(extent)
+}
+
 /// Appends a leader epoch table: a count, then epoch (i32) and start offset (u64) of each.
-pub(crate) fn encode_epochs(epochs: &EpochTable, out: &mut Vec<u8>) {
+fn encode_epochs(epochs: &EpochTable, out: &mut Vec<u8>) {
     put_count(out, epochs.entries.len());
     for entry in &epochs.entries {
         out.extend_from_slice(&entry.epoch.to_le_bytes());
@@ -203,8 +271,8 @@ pub(crate) fn encode_epochs(epochs: &EpochTable, out: &mut Vec<u8>) {
     }
 }
 
-/// The inverse of [`encode_epochs`]; takes what it reads off the front of `bytes`.
-pub(crate) fn decode_epochs(bytes: &mut &[u8]) -> Option<EpochTable> {
+/// The inverse of [`encode_epochs`].
+fn decode_epochs(bytes: &mut &[u8]) -> Option<EpochTable> {
     let count = take_u32(bytes)?;
     let mut entries = Vec::new();
     for _ in 0..count {
@@ -236,7 +304,73 @@ pub(crate) fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::{hash_map, vec};
     use proptest::prelude::*;
+
+    fn extents() -> impl Strategy<Value = Extent> {
+        let epochs = vec((0..9i32, 0..99u64), 0..4);
+        let truncations = vec((any::<u64>(), any::<u64>()), 0..3);
+        (0..1u64 << 40, 0..1u64 << 40, epochs, truncations).prop_map(
+            |(log_start, length, epochs, truncations)| Extent {
+                log_start,
+                log_end: log_start + length,
+                epochs: table(&epochs),
+                truncations: truncations
+                    .into_iter()
+                    .map(|(offset, before)| Truncation {
+                        offset,
+                        before: Lsn(before),
+                    })
+                    .collect(),
+            },
+        )
+    }
+
+    fn entry(kind: EntryKind, position: u32, base_offset: u64, last_offset_delta: u32) -> EntryHeader {
+        EntryHeader {
+            length: 0,
+            payload_crc: 0,
+            kind,
+            lsn: Lsn::new(1, position),
+            partition: PartitionId(1),
+            base_offset,
+            last_offset_delta,
+            leader_epoch: 0,
+            max_timestamp: -1,
+            durable: Lsn::default(),
+        }
+    }
+
+    #[test]
+    fn truncations_are_remembered_until_a_later_one_includes_them() {
+        let mut extent = Extent::default();
+        extent.apply(&entry(EntryKind::Append, 100, 0, 99));
+        extent.apply(&entry(EntryKind::TruncateSuffix, 200, 50, 0));
+        assert!(extent.has_cut_off(50, Lsn::new(1, 199)));
+        assert!(!extent.has_cut_off(49, Lsn::new(1, 199)) && !extent.has_cut_off(50, Lsn::new(1, 201)));
+        extent.apply(&entry(EntryKind::Append, 300, 50, 49));
+        extent.apply(&entry(EntryKind::TruncateSuffix, 400, 70, 0));
+        assert_eq!(extent.truncations.len(), 2);
+        extent.apply(&entry(EntryKind::TruncateSuffix, 500, 50, 0));
+        assert_eq!(extent.truncations.len(), 1);
+        let mut all = Extents {
+            partitions: HashMap::from([(PartitionId(1), extent)]),
+        };
+        all.forget_truncations(1);
+        assert_eq!(all.partitions[&PartitionId(1)].truncations.len(), 1);
+        all.forget_truncations(2);
+        assert_eq!(all.partitions[&PartitionId(1)].truncations.len(), 0);
+    }
+
+    #[test]
+    fn an_append_before_the_log_end_stands_for_a_lost_truncation() {
+        let mut extent = Extent::default();
+        extent.apply(&entry(EntryKind::Append, 100, 0, 99));
+        extent.apply(&entry(EntryKind::LogStart, 200, 60, 0));
+        extent.apply(&entry(EntryKind::Append, 300, 20, 9));
+        assert_eq!((extent.log_start, extent.log_end), (20, 30));
+        assert!(extent.has_cut_off(20, Lsn::new(1, 100)));
+    }
 
     fn table(starts: &[(i32, u64)]) -> EpochTable {
         let mut table = EpochTable::default();
@@ -277,10 +411,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn snapshots_round_trip(rows in proptest::collection::hash_map(any::<u64>(), (0..1u64 << 40, 0..1u64 << 40, proptest::collection::vec((0..9i32, 0..99u64), 0..4)), 0..20)) {
-            let partitions = rows.into_iter().map(|(id, (start, length, epochs))| {
-                (PartitionId(id), Extent { log_start: start, log_end: start + length, epochs: table(&epochs) })
-            }).collect();
+        fn snapshots_round_trip(rows in hash_map(any::<u64>(), extents(), 0..20)) {
+            let partitions = rows.into_iter().map(|(id, extent)| (PartitionId(id), extent)).collect();
             let extents = Extents { partitions };
             prop_assert_eq!(Extents::decode(&extents.encode()), Some(extents));
         }

@@ -21,6 +21,7 @@
 //! The on-disk format is described in `docs/storage-format.md`.
 
 mod compaction;
+mod directory;
 mod error;
 mod fold;
 mod index;

@@ -1,12 +1,15 @@
 //! The log of a data directory: opening, its partitions, closing.
 
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use crate::directory;
 use crate::error::{AppendError, OpenError};
 use crate::fold::Extent;
 use crate::index::rows::PartitionRow;
@@ -14,21 +17,13 @@ use crate::index::{Index, IndexError};
 use crate::indexer::{Feed, Indexer};
 use crate::options::LogOptions;
 use crate::partition::producers::ProducerTable;
-use crate::partition::{Partition, fits_a_file};
+use crate::partition::{Control, Partition, fits_a_file};
 use crate::queue::Queue;
 use crate::recovery::{self, RecoveryReport};
 use crate::stats::{Counters, DiskSpace, Stats};
 use crate::types::{Lsn, PartitionId};
-use crate::valuelog::entry::EntryKind;
 use crate::valuelog::files::{FileLimits, Files};
 use crate::writer::Writer;
-
-/// Version of the on-disk format; a directory with a newer one is refused.
-const FORMAT_VERSION: u32 = 1;
-const FORMAT_FILE: &str = "format";
-const FORMAT_WORD: &str = "fjord-log";
-const LOCK_FILE: &str = "lock";
-const CLEAN_FILE: &str = "clean";
 
 /// What the parts of an open log have in common.
 pub(crate) struct Shared {
@@ -43,8 +38,12 @@ pub(crate) struct Shared {
     partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
     /// Partitions that were found on disk and not opened yet.
     found: Mutex<HashMap<PartitionId, (PartitionRow, ProducerTable)>>,
+    /// Partitions deleted since the log was opened, as many as there were: their ids must not come again.
+    deleted: Mutex<HashSet<PartitionId>>,
     /// Bytes of each file that the index points to.
     live_bytes: Mutex<HashMap<u32, u64>>,
+    /// Files that cannot be copied forward, since an entry in them is damaged.
+    kept_files: Mutex<HashSet<u32>>,
     failure: Mutex<Option<String>>,
 }
 
@@ -53,12 +52,17 @@ pub struct Log {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
     recovery: RecoveryReport,
+    /// Held by whoever writes stored batches again: compaction and copying forward would otherwise write
+    /// what the other one has replaced.
+    rewriting: Mutex<()>,
     _lock: File,
 }
 
 struct Threads {
-    writer: JoinHandle<Lsn>,
-    indexer: JoinHandle<()>,
+    /// Returns where the log ended, unless it failed.
+    writer: JoinHandle<Option<Lsn>>,
+    /// Returns whether it ended in order.
+    indexer: JoinHandle<bool>,
 }
 
 impl Log {
@@ -68,19 +72,21 @@ impl Log {
     ///
     /// See [`OpenError`]; in every case the directory is as it was, but for the index.
     pub fn open(options: LogOptions) -> Result<Self, OpenError> {
-        let directory = options.directory.clone();
-        fs::create_dir_all(&directory).map_err(OpenError::io(&directory))?;
-        let lock = lock(&directory)?;
-        check_format(&directory)?;
-        let clean = take_clean_marker(&directory)?;
+        let path = options.directory.clone();
+        fs::create_dir_all(&path).map_err(OpenError::io(&path))?;
+        let lock = directory::lock(&path)?;
+        directory::check_format(&path)?;
+        directory::make(&path).map_err(OpenError::io(&path))?;
+        let closed_at = directory::take_clean_marker(&path)?;
         let limits = FileLimits {
             file_bytes: options.file_bytes,
             reserve_bytes: options.reserve_bytes,
             recycled_files: options.recycled_files,
         };
-        let values = directory.join("values");
+        let values = path.join(directory::VALUES);
         let files = Arc::new(Files::open(&values, limits).map_err(OpenError::io(&values))?);
-        let recovered = recovery::recover(&options, &files, &directory.join("index"), clean)?;
+        let recovered =
+            recovery::recover(&options, &files, &path.join(directory::INDEX), closed_at)?;
         let extents = recovered.indexing.extents();
         let found = load_found(&recovered.index, &recovered.indexing)?;
         let shared = Arc::new(Shared {
@@ -90,24 +96,33 @@ impl Log {
             index: RwLock::new(Some(recovered.index)),
             partitions: RwLock::default(),
             found: Mutex::new(found),
+            deleted: Mutex::new(recovered.indexing.deleted().collect()),
             live_bytes: Mutex::new(recovered.indexing.live_bytes()),
+            kept_files: Mutex::default(),
             failure: Mutex::default(),
             files,
             options,
         });
-        let writer = Writer::new(shared.clone(), recovered.next_id, extents)
-            .map_err(OpenError::io(&directory))?;
+        let writer = Writer::new(
+            shared.clone(),
+            recovered.next_id,
+            extents,
+            recovered.without_sidecar,
+        )
+        .map_err(OpenError::io(&path))?;
         let indexer = Indexer::new(shared.clone(), recovered.indexing);
-        let threads = Threads {
-            writer: spawn("fjord-writer", move || writer.run())
-                .map_err(OpenError::io(&directory))?,
-            indexer: spawn("fjord-indexer", move || indexer.run())
-                .map_err(OpenError::io(&directory))?,
-        };
+        let (writing, indexing) = (shared.clone(), shared.clone());
+        let writer = spawn("fjord-writer", move || writing.guard(|| writer.run()))
+            .map_err(OpenError::io(&path))?;
+        let indexer = spawn("fjord-indexer", move || {
+            indexing.guard(|| indexer.run()).is_some()
+        })
+        .map_err(OpenError::io(&path))?;
         Ok(Self {
             shared,
-            threads: Mutex::new(Some(threads)),
+            threads: Mutex::new(Some(Threads { writer, indexer })),
             recovery: recovered.report,
+            rewriting: Mutex::default(),
             _lock: lock,
         })
     }
@@ -123,7 +138,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`AppendError::Closed`].
+    /// [`AppendError::Closed`]; [`AppendError::Deleted`] if a partition with this id was deleted: ids are
+    /// never used again.
     pub fn open_partition(
         &self,
         id: PartitionId,
@@ -131,11 +147,6 @@ impl Log {
         privileged: bool,
     ) -> Result<Arc<Partition>, AppendError> {
         let shared = &self.shared;
-        let found = shared
-            .found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
         let mut partitions = shared
             .partitions
             .write()
@@ -143,6 +154,10 @@ impl Log {
         if let Some(partition) = partitions.get(&id) {
             return Ok(partition.clone());
         }
+        if shared.deleted().contains(&id) {
+            return Err(AppendError::Deleted);
+        }
+        let found = shared.found().remove(&id);
         let is_new = found.is_none();
         let (row, producers) = found.unwrap_or_else(|| {
             (
@@ -160,47 +175,35 @@ impl Log {
         ));
         if is_new {
             let done = Box::new(|_| {});
-            partition.enqueue_control(shared, partition.clone(), EntryKind::Create, 0, -1, done)?;
+            partition.enqueue_control(shared, partition.clone(), Control::create(), done)?;
         }
         partitions.insert(id, partition.clone());
         Ok(partition)
-    }
-
-    /// Partitions that are on disk and have not been opened since.
-    #[must_use]
-    pub fn unclaimed(&self) -> Vec<PartitionId> {
-        self.shared
-            .found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .copied()
-            .collect()
     }
 
     /// Deletes a partition's data. Its id must never be used again.
     ///
     /// # Errors
     ///
-    /// [`AppendError::Closed`].
+    /// [`AppendError::Closed`]; [`AppendError::Deleted`] if it was deleted before.
     pub fn delete_partition(&self, id: PartitionId) -> Result<(), AppendError> {
         let partition = self.open_partition(id, "deleted", false)?;
-        partition.mark_deleted();
         let done = Box::new(|_| {});
-        partition.enqueue_control(
-            &self.shared,
-            partition.clone(),
-            EntryKind::Delete,
-            0,
-            -1,
-            done,
-        )?;
-        self.shared
+        partition.delete(&self.shared, partition.clone(), done)?;
+        let mut partitions = self
+            .shared
             .partitions
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+            .unwrap_or_else(PoisonError::into_inner);
+        self.shared.deleted().insert(id);
+        partitions.remove(&id);
         Ok(())
+    }
+
+    /// Partitions that are on disk and have not been opened since.
+    #[must_use]
+    pub fn unclaimed(&self) -> Vec<PartitionId> {
+        self.shared.found().keys().copied().collect()
     }
 
     /// Why the log takes no more appends, if something has failed. The process should end then, and
@@ -240,7 +243,8 @@ impl Log {
         &self.shared.options.directory
     }
 
-    /// Waits until everything that is durable now is in the index too. False if that does not happen.
+    /// Waits until everything that is durable now is in the index too, and what it has made unreachable is
+    /// out of it. False if that does not happen.
     pub fn wait_until_indexed(&self) -> bool {
         self.shared.feed.wait_until_applied()
     }
@@ -260,13 +264,21 @@ impl Log {
         self.shared.feed.close();
         let indexed = threads.indexer.join();
         match (end, indexed) {
-            (Ok(end), Ok(())) if self.failure().is_none() => {
-                if let Err(error) = leave_clean_marker(&self.shared.options.directory, end) {
+            (Ok(Some(end)), Ok(true)) if self.failure().is_none() => {
+                let left = directory::leave_clean_marker(self.directory(), end);
+                if let Err(error) = left {
                     tracing::warn!(%error, "could not leave the mark of a clean stop");
                 }
             }
             _ => tracing::error!("the log did not stop in order; the next start recovers"),
         }
+    }
+
+    /// See [`Log::rewriting`].
+    pub(crate) fn rewriting(&self) -> MutexGuard<'_, ()> {
+        self.rewriting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -277,12 +289,75 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.close();
+        // Whoever still holds a partition may hold the rest for a moment; fjall is let go of here, since the
+        // directory may be opened again as soon as this returns.
+        self.shared.close_index();
     }
 }
 
 impl Shared {
     pub fn index_directory(&self) -> PathBuf {
-        self.options.directory.join("index")
+        self.options.directory.join(directory::INDEX)
+    }
+
+    /// Runs a thread's work; if that panics, the log has failed, and nobody is left waiting.
+    fn guard<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let result = catch_unwind(AssertUnwindSafe(work)).ok();
+        if result.is_none() {
+            let name = std::thread::current()
+                .name()
+                .unwrap_or("a thread of the log")
+                .to_owned();
+            tracing::error!(thread = name, "a thread of the log panicked");
+            self.fail(&format!("{name} panicked"));
+            self.queue.refuse_all();
+            self.feed.set_broken(true);
+        }
+        result
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashMap<PartitionId, (PartitionRow, ProducerTable)>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deleted(&self) -> MutexGuard<'_, HashSet<PartitionId>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index says that a partition's size has changed by more than its appends.
+    pub fn adjust_size(&self, id: PartitionId, change: i64) {
+        let partitions = self
+            .partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match partitions.get(&id) {
+            Some(partition) => partition.adjust_size(change),
+            None => {
+                if let Some((row, _)) = self.found().get_mut(&id) {
+                    row.size_bytes = row.size_bytes.saturating_add_signed(change);
+                }
+            }
+        }
+    }
+
+    /// The index says how many bytes a partition has before the place `applied`.
+    pub fn set_size(&self, id: PartitionId, size_bytes: u64, applied: Lsn) {
+        let partitions = self
+            .partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match partitions.get(&id) {
+            Some(partition) => partition.set_size(size_bytes, applied),
+            None => {
+                if let Some((row, _)) = self.found().get_mut(&id) {
+                    row.size_bytes = size_bytes;
+                }
+            }
+        }
+    }
+
+    fn close_index(&self) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub fn partition(&self, id: PartitionId) -> Option<Arc<Partition>> {
@@ -345,6 +420,11 @@ impl Shared {
         }
     }
 
+    /// Rebuilds the index. False if that fails.
+    pub fn rebuild(&self, reason: &str) -> bool {
+        self.feed.rebuild_after(self.feed.rebuilds(), reason)
+    }
+
     /// Rebuilds the index, if that has not been done since the log was opened. True if it was done now.
     pub fn rebuild_once(&self, reason: &str) -> bool {
         self.feed.rebuilds() == 0 && self.feed.rebuild_after(0, reason)
@@ -359,6 +439,21 @@ impl Shared {
         *index = None;
         *index = Some(make()?);
         Ok(())
+    }
+
+    /// Notes that a file cannot be copied forward until the log is opened again.
+    pub fn keep_file(&self, id: u32) {
+        self.kept_files().insert(id);
+    }
+
+    pub fn is_kept(&self, id: u32) -> bool {
+        self.kept_files().contains(&id)
+    }
+
+    fn kept_files(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.kept_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_live_bytes(&self, live: HashMap<u32, u64>) {
@@ -413,69 +508,3 @@ fn load_found(
     Ok(found)
 }
 
-/// Makes sure that this process is the only one in the directory, as long as it holds the result.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(OpenError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
-    }
-}
-
-fn check_format(directory: &Path) -> Result<(), OpenError> {
-    let path = directory.join(FORMAT_FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let version = text
-                .trim()
-                .strip_prefix(FORMAT_WORD)
-                .and_then(|v| v.trim().parse::<u32>().ok())
-                .ok_or_else(|| OpenError::ForeignDirectory(path.clone()))?;
-            if version > FORMAT_VERSION {
-                return Err(OpenError::NewerFormat {
-                    path,
-                    found: version,
-                    supported: FORMAT_VERSION,
-                });
-            }
-            Ok(())
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => write_synced(
-            directory,
-            FORMAT_FILE,
-            &format!("{FORMAT_WORD} {FORMAT_VERSION}\n"),
-        )
-        .map_err(OpenError::io(&path)),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(OpenError::ForeignDirectory(path)),
-        Err(source) => Err(OpenError::Io { path, source }),
-    }
-}
-
-/// Whether the last stop was in order; the mark is taken away, so that a crash from now on is noticed.
-fn take_clean_marker(directory: &Path) -> Result<bool, OpenError> {
-    let path = directory.join(CLEAN_FILE);
-    match fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(OpenError::Io { path, source }),
-    }
-}
-
-fn leave_clean_marker(directory: &Path, end: Lsn) -> io::Result<()> {
-    write_synced(directory, CLEAN_FILE, &format!("{end}\n"))
-}
-
-fn write_synced(directory: &Path, name: &str, text: &str) -> io::Result<()> {
-    let temporary = directory.join(format!("{name}.tmp"));
-    fs::write(&temporary, text)?;
-    File::open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, directory.join(name))?;
-    File::open(directory)?.sync_all()
-}

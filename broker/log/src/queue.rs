@@ -13,15 +13,16 @@ use crate::partition::producers::ProducerStamp;
 use crate::partition::{AppendOutcome, Completion, Partition};
 use crate::valuelog::entry::{EntryKind, stored_bytes};
 
-/// One thing for the writer to do.
+/// One thing for the writer to do. Whoever waits for it is told what became of it, whatever happens.
 pub(crate) struct Op {
     pub partition: Arc<Partition>,
-    /// The partition's generation when this was enqueued; older ones are refused ([`Partition::refuse`]).
+    /// The partition's generation when this was enqueued; see [`Op::is_stale`].
     pub generation: u32,
     pub work: Work,
     /// What `done` is told when it is durable.
     pub outcome: AppendOutcome,
-    pub done: Completion,
+    /// Nothing once it was called.
+    pub done: Option<Completion>,
 }
 
 /// What an [`Op`] is about.
@@ -30,6 +31,8 @@ pub(crate) enum Work {
     Entry(PendingEntry),
     /// Write nothing: complete when everything before is durable.
     Barrier,
+    /// Write nothing, but sync, even if appends do not wait for that.
+    Sync,
 }
 
 /// An entry that has no place yet.
@@ -48,20 +51,59 @@ impl Op {
     pub fn stored_bytes(&self) -> u32 {
         match &self.work {
             Work::Entry(entry) => stored_bytes(crate::types::length_u32(entry.payload.len())),
-            Work::Barrier => 0,
+            Work::Barrier | Work::Sync => 0,
         }
     }
 
     /// Whether it may use the room that is kept when the disk is full: what is needed to get out of there.
+    /// Copying forward takes less room than it gives back.
     pub fn is_privileged(&self) -> bool {
         match &self.work {
-            Work::Entry(entry) => !entry.kind.holds_batch() || self.partition.is_privileged(),
-            Work::Barrier => true,
+            Work::Entry(entry) => {
+                !matches!(entry.kind, EntryKind::Append | EntryKind::Replace)
+                    || self.partition.is_privileged()
+            }
+            Work::Barrier | Work::Sync => true,
         }
     }
 
-    pub fn complete(self) {
-        (self.done)(Ok(self.outcome));
+    /// Whether an append before this one was refused since this was enqueued, and this makes no sense
+    /// without: its offset would leave a gap.
+    pub fn is_stale(&self) -> bool {
+        let depends = match &self.work {
+            Work::Entry(entry) => matches!(entry.kind, EntryKind::Append | EntryKind::Epoch),
+            Work::Barrier => true,
+            Work::Sync => false,
+        };
+        depends && self.generation != self.partition.generation()
+    }
+
+    /// It is durable.
+    pub fn complete(mut self) {
+        let outcome = self.outcome;
+        self.tell(Ok(outcome));
+    }
+
+    /// It is not in the log; if it is an append, neither are those that were enqueued after it.
+    pub fn refuse(mut self, error: AppendError) {
+        if let Work::Entry(entry) = &self.work
+            && entry.kind == EntryKind::Append
+        {
+            self.partition.refuse(self.generation, entry.base_offset);
+        }
+        self.tell(Err(error));
+    }
+
+    fn tell(&mut self, result: Result<AppendOutcome, AppendError>) {
+        if let Some(done) = self.done.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for Op {
+    fn drop(&mut self) {
+        self.tell(Err(AppendError::Closed));
     }
 }
 
@@ -106,11 +148,11 @@ impl Queue {
         }
     }
 
-    /// Enqueues `op`; gives its completion back if the queue is closed.
-    pub fn push(&self, op: Op) -> Result<(), Completion> {
+    /// Enqueues `op`; gives it back if the queue is closed.
+    pub fn push(&self, op: Op) -> Result<(), Op> {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(op.done);
+            return Err(op);
         }
         waiting.bytes += op.stored_bytes() as usize;
         waiting.ops.push_back(op);
@@ -154,12 +196,16 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// Takes no more, and hands out what is queued: the log has failed.
-    pub fn fail(&self) -> VecDeque<Op> {
+    /// Takes no more, and refuses what is queued: the log has failed.
+    pub fn refuse_all(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
         waiting.bytes = 0;
-        std::mem::take(&mut waiting.ops)
+        let ops = std::mem::take(&mut waiting.ops);
+        drop(waiting);
+        self.arrived.notify_all();
+        // Dropping an operation tells whoever waits for it that the log is closed.
+        drop(ops);
     }
 
     /// Bytes that wait.

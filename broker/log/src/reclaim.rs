@@ -1,30 +1,39 @@
 //! Giving files back: those that hold nothing alive, and, after what is alive in them was copied forward,
 //! those that hold little.
+//!
+//! Deleting a file is the one thing that cannot be taken back. So the bytes that the index counts for it
+//! only make it a candidate: every single entry is looked up before it goes.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::AppendError;
+use crate::index::IndexError;
 use crate::log::Log;
+use crate::options::Durability;
+use crate::partition::Completion;
 use crate::queue::PendingEntry;
 use crate::stats::Counters;
-use crate::types::{Location, Lsn};
-use crate::valuelog::entry::{EntryKind, FILE_HEADER};
+use crate::types::{Lsn, PartitionId};
+use crate::valuelog::entry::{EntryHeader, EntryKind, FILE_HEADER};
 use crate::valuelog::files::ValueLogFile;
 use crate::valuelog::scan;
-use crate::valuelog::sidecar::{self, EntryRecord};
+use crate::valuelog::sidecar::{EntryRecord, Sidecar};
 
-/// Entries under way at a time while a file is copied forward.
-const IN_FLIGHT: usize = 256;
-/// A file smaller than this is copied forward whatever is alive in it, once it is one of many.
+/// Bytes under way at a time while a file is copied forward, unless a single batch is larger.
+const BYTES_IN_FLIGHT: u64 = 4 << 20;
+/// A file smaller than its share is copied forward whatever is alive in it, once it is one of many.
 const MANY_FILES: usize = 64;
+const SMALL_SHARE: u32 = 8;
 
 impl Log {
     /// Gives back the files that hold nothing alive, and copies forward the one that holds least, if that
     /// is under half. Returns the number of files given back. May wait for the disk.
     pub fn reclaim(&self) -> usize {
+        let _alone = self.rewriting();
         if !self.wait_until_indexed() {
+            tracing::warn!("the index is behind; no files are given back");
             return 0;
         }
         let mut retired = self.retire_dead();
@@ -45,22 +54,39 @@ impl Log {
         retired
     }
 
-    /// The files that get no more entries, oldest first.
-    fn sealed(&self) -> Vec<Arc<ValueLogFile>> {
+    /// The files that get no more entries, and of which the index knows all, oldest first.
+    fn settled(&self) -> Vec<Arc<ValueLogFile>> {
+        let applied = self.shared().feed.applied();
         let mut files = self.shared().files.all();
         files.pop();
+        files.retain(|file| file.id < applied.file());
         files
     }
 
     fn retire_dead(&self) -> usize {
-        let dead: Vec<u32> = self
-            .sealed()
-            .iter()
-            .map(|f| f.id)
-            .filter(|id| self.shared().live_bytes(*id) == 0)
-            .collect();
+        let mut dead = self.settled();
+        dead.retain(|file| self.shared().live_bytes(file.id) == 0);
+        if dead.is_empty() || !self.is_durable() {
+            return 0;
+        }
         let mut retired = 0;
-        for id in dead {
+        for file in dead {
+            let id = file.id;
+            match self.first_live(&file) {
+                Ok(None) => {}
+                Ok(Some(place)) => {
+                    tracing::error!(%place, "the index counts no live entries in a file, but there are some; rebuilding it");
+                    self.shared()
+                        .rebuild("the live entries of a file are miscounted");
+                    return retired;
+                }
+                Err(error) => {
+                    tracing::warn!(file = id, %error, "could not look at a file that seems dead");
+                    continue;
+                }
+            }
+            // A file that somebody reads cannot be used again.
+            drop(file);
             match self.shared().files.retire(id) {
                 Ok(()) => {
                     tracing::debug!(file = id, "gave a value log file back");
@@ -75,21 +101,50 @@ impl Log {
         retired
     }
 
+    /// Makes sure that what has replaced the entries of a dead file survives loss of power.
+    fn is_durable(&self) -> bool {
+        if self.shared().options.durability == Durability::Fsync {
+            return true;
+        }
+        let Some(partition) = self.shared().partitions().pop() else {
+            return false;
+        };
+        let (done, finished) = channel();
+        partition.enqueue_sync(completion(&done)).is_ok() && matches!(finished.recv(), Ok(Ok(())))
+    }
+
+    /// The first entry of a file that the index points to.
+    fn first_live(&self, file: &ValueLogFile) -> io::Result<Option<Lsn>> {
+        let mut live = None;
+        each_entry(file, &mut |record| {
+            if live.is_none() && self.is_live(&record.header)? {
+                live = Some(record.header.lsn);
+            }
+            Ok(())
+        })?;
+        Ok(live)
+    }
+
+    fn is_live(&self, header: &EntryHeader) -> io::Result<bool> {
+        Ok(header.kind.holds_batch()
+            && self.indexed_at(header.partition, header.base_offset)? == Some(header.lsn))
+    }
+
     /// The file with the smallest share alive, if that is under half of it.
     fn sparsest(&self) -> Option<Arc<ValueLogFile>> {
-        let files = self.sealed();
-        let small = if files.len() > MANY_FILES {
-            self.shared().options.file_bytes / 8
-        } else {
-            0
+        let files = self.settled();
+        let small = match files.len() > MANY_FILES {
+            true => self.shared().options.file_bytes / SMALL_SHARE,
+            false => 0,
         };
         files
             .into_iter()
+            .filter(|file| !self.shared().is_kept(file.id))
             .filter_map(|file| {
                 let length = file.len().ok()?.max(1);
                 let live = self.shared().live_bytes(file.id);
                 let sparse = live * 2 < u64::from(length) || length < small;
-                sparse.then_some((live * 1000 / u64::from(length), file))
+                (live > 0 && sparse).then_some((live * 1000 / u64::from(length), file))
             })
             .min_by_key(|(share, _)| *share)
             .map(|(_, file)| file)
@@ -97,75 +152,38 @@ impl Log {
 
     /// Writes what is alive in `file` again, at the end of the log; returns how many bytes that were.
     fn copy_forward(&self, file: &ValueLogFile) -> io::Result<u64> {
-        let (done, finished) = channel::<Result<(), AppendError>>();
-        let (mut under_way, mut bytes) = (0usize, 0u64);
-        let wait = |under_way: &mut usize| -> io::Result<()> {
-            *under_way -= 1;
-            finished
-                .recv()
-                .map_err(|_| io::Error::other("the log is closed"))?
-                .map_err(io::Error::other)
-        };
-        for record in entries(file)? {
-            let Some(entry) = self.live_entry(file, &record)? else {
-                continue;
-            };
-            let Some(partition) = self.shared().partition(record.header.partition) else {
-                continue;
-            };
-            bytes += u64::from(record.header.stored_bytes());
-            let done = done.clone();
-            let completion = Box::new(move |result: Result<_, _>| {
-                // The receiver waits for every entry, unless it has given up.
-                let _ = done.send(result.map(|_| ()));
-            });
-            if partition.enqueue_rewrite(entry, completion).is_ok() {
-                under_way += 1;
-            }
-            if under_way == IN_FLIGHT {
-                wait(&mut under_way)?;
-            }
-        }
-        while under_way > 0 {
-            wait(&mut under_way)?;
-        }
+        let mut copies = Copies::default();
+        let mut bytes = 0;
+        let result = each_entry(file, &mut |record| {
+            let copied = self.copy_entry(record, &mut copies)?;
+            bytes += copied;
+            copies.wait_below(BYTES_IN_FLIGHT)
+        });
+        result.and_then(|()| copies.wait_below(1))?;
         Ok(bytes)
     }
 
-    /// The entry to write for `record`, if the index still points to it.
-    fn live_entry(
-        &self,
-        file: &ValueLogFile,
-        record: &EntryRecord,
-    ) -> io::Result<Option<PendingEntry>> {
+    /// Writes an entry again, if the index still points to it; returns how many bytes that were.
+    fn copy_entry(&self, record: &EntryRecord, copies: &mut Copies) -> io::Result<u64> {
         let header = &record.header;
-        if !header.kind.holds_batch()
-            || self.indexed_at(header.partition, header.base_offset)? != Some(header.lsn)
-        {
-            return Ok(None);
-        }
         let Some(partition) = self.shared().partition(header.partition) else {
-            return Ok(None);
+            return Ok(0);
         };
-        let location = Location {
-            lsn: header.lsn,
-            length: header.length,
-            last_offset_delta: header.last_offset_delta,
-            leader_epoch: header.leader_epoch,
-            max_timestamp: header.max_timestamp,
-        };
+        // What is truncated from here on is not written again.
+        let truncations = partition.truncations();
+        if !self.is_live(header)? {
+            return Ok(0);
+        }
         let payload = match header.length {
             0 => bytes::Bytes::new(),
             _ => partition
-                .read_at(self.shared(), header.base_offset, location)
+                .read_at(self.shared(), header.base_offset, header.location())
                 .map_err(|e| {
-                    io::Error::other(format!(
-                        "file {} stays, since an entry in it is damaged: {e}",
-                        file.id
-                    ))
+                    self.shared().keep_file(header.lsn.file());
+                    io::Error::other(format!("the file stays: {e}"))
                 })?,
         };
-        Ok(Some(PendingEntry {
+        let entry = PendingEntry {
             kind: EntryKind::Relocate,
             base_offset: header.base_offset,
             last_offset_delta: header.last_offset_delta,
@@ -173,14 +191,19 @@ impl Log {
             max_timestamp: header.max_timestamp,
             payload,
             producer: record.producer,
-        }))
+        };
+        let bytes = u64::from(header.stored_bytes());
+        match partition.enqueue_rewrite(entry, truncations, copies.completion(bytes)) {
+            Ok(()) => {
+                copies.under_way += bytes;
+                Ok(bytes)
+            }
+            // It has gone meanwhile, or will be looked at in the next round.
+            Err(_) => Ok(0),
+        }
     }
 
-    fn indexed_at(
-        &self,
-        partition: crate::types::PartitionId,
-        base: u64,
-    ) -> io::Result<Option<Lsn>> {
+    fn indexed_at(&self, partition: PartitionId, base: u64) -> io::Result<Option<Lsn>> {
         let mut found = None;
         self.shared()
             .with_index(|index| {
@@ -188,22 +211,77 @@ impl Log {
                     .floor(partition, base)?
                     .filter(|(b, _)| *b == base)
                     .map(|(_, l)| l.lsn);
-                Ok(())
+                Ok::<_, IndexError>(())
             })
             .map_err(io::Error::other)?;
         Ok(found)
     }
 }
 
-/// All entries of a sealed file.
-fn entries(file: &ValueLogFile) -> io::Result<Vec<EntryRecord>> {
-    if let Some((records, _)) = sidecar::read(&file.sidecar_path(), file.id) {
-        return Ok(records);
+type Copied = (u64, Result<(), AppendError>);
+
+/// Entries on their way to the end of the log.
+struct Copies {
+    under_way: u64,
+    done: Sender<Copied>,
+    finished: Receiver<Copied>,
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        let (done, finished) = channel();
+        Self {
+            under_way: 0,
+            done,
+            finished,
+        }
     }
-    let scanned = scan::verify(file, FILE_HEADER, Lsn::default())?;
-    let mut records = Vec::new();
+}
+
+impl Copies {
+    fn completion(&self, bytes: u64) -> Completion {
+        let done = self.done.clone();
+        Box::new(move |result: Result<_, _>| {
+            // The receiver waits for every entry, unless it has given up.
+            let _ = done.send((bytes, result.map(|_| ())));
+        })
+    }
+
+    /// Waits until fewer than `limit` bytes are under way.
+    fn wait_below(&mut self, limit: u64) -> io::Result<()> {
+        while self.under_way >= limit {
+            let closed = |_| io::Error::other("the log is closed");
+            let (bytes, result) = self.finished.recv().map_err(closed)?;
+            self.under_way -= bytes;
+            result.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+fn completion(done: &Sender<Result<(), AppendError>>) -> Completion {
+    let done = done.clone();
+    Box::new(move |result: Result<_, _>| {
+        // The receiver waits, unless it has given up.
+        let _ = done.send(result.map(|_| ()));
+    })
+}
+
+/// Visits all entries of a sealed file.
+fn each_entry(
+    file: &ValueLogFile,
+    visit: &mut dyn FnMut(&EntryRecord) -> io::Result<()>,
+) -> io::Result<()> {
+    if let Some(sidecar) = Sidecar::read(&file.sidecar_path(), file.id) {
+        return sidecar.entries().try_for_each(|record| visit(&record));
+    }
+    // Everything in a sealed file was durable.
+    let scanned = scan::verify(file, FILE_HEADER, Lsn::new(file.id, file.len()?))?;
+    let mut result = Ok(());
     scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
-        records.push(record)
+        if result.is_ok() {
+            result = visit(&record);
+        }
     })?;
-    Ok(records)
+    result
 }

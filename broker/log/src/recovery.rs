@@ -25,7 +25,7 @@ use crate::types::Lsn;
 use crate::valuelog::entry::{ENTRY_HEADER, EntryKind, FILE_HEADER, file_header_is_sound};
 use crate::valuelog::files::{Files, ValueLogFile};
 use crate::valuelog::scan::{self, ScanReport};
-use crate::valuelog::sidecar::{self, EntryRecord, SidecarBuilder};
+use crate::valuelog::sidecar::{EntryRecord, Sidecar};
 
 /// Changes in one commit while a log is replayed.
 const COMMIT_AT: usize = 65_536;
@@ -41,7 +41,7 @@ pub struct RecoveryReport {
     pub index_rebuilt: Option<String>,
     /// Stretches of value log files that should hold entries and are damaged: file, from, to.
     pub damaged: Vec<(u32, u32, u32)>,
-    /// Bytes of a torn tail that were never acknowledged and have been cut off.
+    /// Bytes of entries that were never acknowledged, were not written whole, and have been cut off.
     pub torn_bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
@@ -52,28 +52,32 @@ pub(crate) struct Recovered {
     pub index: Index,
     pub indexing: Indexing,
     pub next_id: u32,
+    /// Files that the last process did not come to write a sidecar for.
+    pub without_sidecar: Vec<Arc<ValueLogFile>>,
     pub report: RecoveryReport,
 }
 
-/// Brings index and value log together. `clean` says whether the log was closed in order.
+/// Brings index and value log together. `closed_at` says where the log ended, if it was closed in order.
 pub(crate) fn recover(
     options: &LogOptions,
     files: &Files,
     index_directory: &Path,
-    clean: bool,
+    closed_at: Option<Lsn>,
 ) -> Result<Recovered, OpenError> {
     let began = Instant::now();
     let mut report = RecoveryReport {
-        clean,
+        clean: closed_at.is_some(),
         ..RecoveryReport::default()
     };
+    // What was there when the log was closed is durable: if it does not read now, it is damaged, not torn.
+    let proven = closed_at.unwrap_or_default();
     let opened = Index::open(index_directory, options.index_cache_bytes)
         .and_then(|index| Ok((Indexing::load(&index)?, index)))
         .map_err(|e| e.to_string())
         .and_then(|(indexing, index)| usable(&indexing, files).map(|()| (index, indexing)));
     let found =
         opened.and_then(
-            |(index, indexing)| match catch_up(files, &index, indexing, &mut report) {
+            |(index, indexing)| match catch_up(files, &index, indexing, proven, &mut report) {
                 Ok(indexing) => Ok((index, indexing)),
                 Err(error) => Err(error.to_string()),
             },
@@ -81,19 +85,16 @@ pub(crate) fn recover(
     let (index, mut indexing) = match found {
         Ok(found) => found,
         Err(reason) => {
-            let entries_exist = files
-                .all()
-                .iter()
-                .any(|f| f.len().is_ok_and(|l| l > FILE_HEADER));
-            if entries_exist {
+            if files.all().iter().any(|f| first_header(f).is_some()) {
                 tracing::warn!(reason, "filling the index anew from the value log");
                 report.index_rebuilt = Some(reason);
             }
-            rebuild(options, files, index_directory, &mut report)?
+            rebuild(options, files, index_directory, proven, &mut report)?
         }
     };
-    let next_id = close_tail(files, &indexing, &mut report)?;
-    indexing.forget_files(|id| files.get(id).is_some());
+    let tail = close_tail(files, &indexing)?;
+    let oldest = files.all().first().map_or(0, |f| f.id);
+    indexing.forget_files(|id| files.get(id).is_some(), oldest);
     indexing
         .commit(&index)
         .map_err(|e| OpenError::Index(e.to_string()))?;
@@ -101,7 +102,8 @@ pub(crate) fn recover(
     Ok(Recovered {
         index,
         indexing,
-        next_id,
+        next_id: tail.next_id,
+        without_sidecar: tail.without_sidecar,
         report,
     })
 }
@@ -133,6 +135,7 @@ fn catch_up(
     files: &Files,
     index: &Index,
     mut indexing: Indexing,
+    proven: Lsn,
     report: &mut RecoveryReport,
 ) -> Result<Indexing, IndexError> {
     let (applied, durable) = (indexing.applied(), indexing.durable());
@@ -145,19 +148,18 @@ fn catch_up(
         } else {
             FILE_HEADER
         };
-        let proven = proven_by_later(&all, file.id).max(durable);
+        let proven = proven_by_later(&all, file.id).max(durable).max(proven);
         let scanned = scan::verify(file, start, proven)?;
         note(file, &scanned, report);
-        let mut failed = None;
-        scan::visit(file, start, &scanned, &mut |record| {
-            if record.header.lsn >= applied && failed.is_none() {
-                report.replayed_entries += 1;
-                failed = take_in(index, &mut indexing, &record).err();
+        let mut replayed = 0;
+        each_scanned(file, start, &scanned, &mut |record| {
+            if record.header.lsn < applied {
+                return Ok(());
             }
+            replayed += 1;
+            take_in(index, &mut indexing, &record)
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        report.replayed_entries += replayed;
         if scanned.end > FILE_HEADER {
             end = Lsn::new(file.id, scanned.end);
         }
@@ -169,6 +171,22 @@ fn catch_up(
     }
     indexing.advance(end, end);
     Ok(indexing)
+}
+
+/// Visits the entries that a scan has found, until `visit` fails.
+fn each_scanned(
+    file: &ValueLogFile,
+    from: u32,
+    scanned: &ScanReport,
+    visit: &mut dyn FnMut(EntryRecord) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let mut result = Ok(());
+    scan::visit(file, from, scanned, &mut |record| {
+        if result.is_ok() {
+            result = visit(record);
+        }
+    })?;
+    result
 }
 
 fn take_in(index: &Index, indexing: &mut Indexing, record: &EntryRecord) -> Result<(), IndexError> {
@@ -197,6 +215,14 @@ fn first_header(file: &ValueLogFile) -> Option<crate::valuelog::entry::EntryHead
 }
 
 fn note(file: &ValueLogFile, scanned: &ScanReport, report: &mut RecoveryReport) {
+    if scanned.torn_bytes > 0 {
+        tracing::warn!(
+            file = file.id,
+            bytes = scanned.torn_bytes,
+            "cutting off a torn tail that was never acknowledged"
+        );
+        report.torn_bytes += u64::from(scanned.torn_bytes);
+    }
     for (from, to) in &scanned.holes {
         tracing::error!(
             file = file.id,
@@ -222,13 +248,20 @@ fn rebuild(
     options: &LogOptions,
     files: &Files,
     directory: &Path,
+    proven: Lsn,
     report: &mut RecoveryReport,
 ) -> Result<(Index, Indexing), OpenError> {
-    let index = wipe_index(directory, options.index_cache_bytes)
-        .map_err(|e| OpenError::Index(e.to_string()))?;
+    let failed = |e: IndexError| OpenError::Index(e.to_string());
+    let index = wipe_index(directory, options.index_cache_bytes).map_err(failed)?;
     report.damaged.clear();
-    let indexing =
-        replay_files(files, &index, None, report).map_err(|e| OpenError::Index(e.to_string()))?;
+    (report.replayed_entries, report.torn_bytes) = (0, 0);
+    let indexing = Replay {
+        files: files.all(),
+        limit: None,
+        proven,
+    }
+    .run(&index, report)
+    .map_err(failed)?;
     Ok((index, indexing))
 }
 
@@ -248,60 +281,86 @@ pub(crate) fn replay_all(
     applied: Lsn,
     durable: Lsn,
 ) -> Result<Indexing, IndexError> {
-    let mut indexing = replay_files(files, index, Some(applied), &mut RecoveryReport::default())?;
+    let replay = Replay {
+        files: files.all(),
+        limit: Some(applied),
+        proven: applied,
+    };
+    let mut indexing = replay.run(index, &mut RecoveryReport::default())?;
     indexing.advance(applied, durable);
     indexing.commit(index)?;
     Ok(indexing)
 }
 
-fn replay_files(
-    files: &Files,
-    index: &Index,
+/// Filling an empty index from all files.
+struct Replay {
+    files: Vec<Arc<ValueLogFile>>,
+    /// Entries from this place on are not taken in.
     limit: Option<Lsn>,
-    report: &mut RecoveryReport,
-) -> Result<Indexing, IndexError> {
-    let mut indexing = Indexing::default();
-    let all = files.all();
-    for file in &all {
-        let (records, end) = read_file(file, &all, report)?;
-        for record in records {
-            if limit.is_some_and(|limit| record.header.lsn >= limit) {
-                break;
+    /// Everything before this place is known to be durable.
+    proven: Lsn,
+}
+
+impl Replay {
+    fn run(&self, index: &Index, report: &mut RecoveryReport) -> Result<Indexing, IndexError> {
+        let mut indexing = Indexing::replaying();
+        let mut previous = None;
+        for file in &self.files {
+            if previous.is_some_and(|id| id + 1 != file.id) {
+                // What producers wrote next may have been in the files between, which are gone: an old
+                // state would make the log refuse batches that follow; no state makes it take them.
+                indexing.forget_all_producers(index)?;
             }
-            report.replayed_entries += 1;
+            previous = Some(file.id);
+            let end = self.file(file, index, &mut indexing, report)?;
+            if end > FILE_HEADER {
+                let end = Lsn::new(file.id, end);
+                let end = self.limit.map_or(end, |limit| end.min(limit));
+                indexing.advance(end, end);
+            }
+        }
+        indexing.commit(index)?;
+        indexing.replayed();
+        Ok(indexing)
+    }
+
+    /// Takes in all entries of a file, from its sidecar or else by reading it; says where they end.
+    fn file(
+        &self,
+        file: &ValueLogFile,
+        index: &Index,
+        indexing: &mut Indexing,
+        report: &mut RecoveryReport,
+    ) -> Result<u32, IndexError> {
+        let mut replayed = 0;
+        let mut take_in = |record: EntryRecord| {
+            if self.limit.is_some_and(|limit| record.header.lsn >= limit) {
+                return Ok(());
+            }
+            replayed += 1;
             if record.header.kind == EntryKind::Snapshot
                 && let Some(extents) = read_snapshot(file, &record)
             {
                 indexing.apply_snapshot(index, &extents)?;
             }
-            take_in(index, &mut indexing, &record)?;
-        }
-        if end > FILE_HEADER {
-            let end = Lsn::new(file.id, end);
-            let end = limit.map_or(end, |limit| end.min(limit));
-            indexing.advance(end, end);
-        }
+            take_in(index, indexing, &record)
+        };
+        let end = match Sidecar::read(&file.sidecar_path(), file.id) {
+            Some(sidecar) => {
+                sidecar.entries().try_for_each(take_in)?;
+                sidecar.end
+            }
+            None => {
+                let proven = proven_by_later(&self.files, file.id).max(self.proven);
+                let scanned = scan::verify(file, FILE_HEADER, proven)?;
+                note(file, &scanned, report);
+                each_scanned(file, FILE_HEADER, &scanned, &mut take_in)?;
+                scanned.end
+            }
+        };
+        report.replayed_entries += replayed;
+        Ok(end)
     }
-    indexing.commit(index)?;
-    Ok(indexing)
-}
-
-/// All entries of a file: from its sidecar, or else by reading it.
-fn read_file(
-    file: &ValueLogFile,
-    all: &[Arc<ValueLogFile>],
-    report: &mut RecoveryReport,
-) -> Result<(Vec<EntryRecord>, u32), IndexError> {
-    if let Some(found) = sidecar::read(&file.sidecar_path(), file.id) {
-        return Ok(found);
-    }
-    let scanned = scan::verify(file, FILE_HEADER, proven_by_later(all, file.id))?;
-    note(file, &scanned, report);
-    let mut records = Vec::new();
-    scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
-        records.push(record)
-    })?;
-    Ok((records, scanned.end))
 }
 
 fn read_snapshot(file: &ValueLogFile, record: &EntryRecord) -> Option<Extents> {
@@ -321,16 +380,17 @@ fn read_snapshot(file: &ValueLogFile, record: &EntryRecord) -> Option<Extents> {
     }
 }
 
-/// Seals what was written to last, drops files without entries; the next file's id comes back.
-fn close_tail(
-    files: &Files,
-    indexing: &Indexing,
-    report: &mut RecoveryReport,
-) -> Result<u32, OpenError> {
+/// What closing the tail leaves to do.
+struct Tail {
+    next_id: u32,
+    without_sidecar: Vec<Arc<ValueLogFile>>,
+}
+
+/// Seals what was written to last, and drops files without entries.
+fn close_tail(files: &Files, indexing: &Indexing) -> Result<Tail, OpenError> {
     let end = indexing.applied();
-    let mut next_id = 1;
+    let mut without_sidecar = Vec::new();
     for file in files.all() {
-        next_id = next_id.max(file.id + 1);
         let failed = |path: PathBuf| OpenError::io(path);
         if end == Lsn::default() || file.id > end.file() {
             files.discard(file.id).map_err(failed(file.path.clone()))?;
@@ -338,44 +398,19 @@ fn close_tail(
         }
         warn_about_header(&file);
         if file.id == end.file() {
-            let torn = torn_bytes(&file, end.position()).map_err(failed(file.path.clone()))?;
-            report.torn_bytes = torn;
-            if torn > 0 {
-                tracing::warn!(
-                    file = file.id,
-                    bytes = torn,
-                    "cutting off a torn tail that was never acknowledged"
-                );
-            }
             file.cut(end.position())
                 .and_then(|()| file.sync())
                 .map_err(failed(file.path.clone()))?;
         }
-        if !file.sidecar_path().exists() && file.id >= indexing.durable().file() {
-            write_sidecar(&file).map_err(failed(file.sidecar_path()))?;
+        if !file.sidecar_path().exists() {
+            without_sidecar.push(file);
         }
     }
-    Ok(next_id)
-}
-
-/// Bytes behind the end that are not zeros, up to a bound: an allocated file is all zeros there.
-fn torn_bytes(file: &ValueLogFile, end: u32) -> io::Result<u64> {
-    let mut bytes = vec![0; 1 << 16];
-    let read = file.read_at(&mut bytes, end)?;
-    let last = bytes[..read].iter().rposition(|b| *b != 0);
-    Ok(last.map_or(0, |at| at as u64 + 1))
-}
-
-fn write_sidecar(file: &ValueLogFile) -> io::Result<()> {
-    let scanned = scan::verify(file, FILE_HEADER, Lsn::default())?;
-    let mut builder = SidecarBuilder::default();
-    scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
-        builder.push(&record)
-    })?;
-    sidecar::write(
-        &file.sidecar_path(),
-        &builder.finish(file.len()?.max(scanned.end)),
-    )
+    // The ids have no gaps but those of files given back: see `Replay::run`.
+    Ok(Tail {
+        next_id: end.file() + 1,
+        without_sidecar,
+    })
 }
 
 fn warn_about_header(file: &ValueLogFile) {

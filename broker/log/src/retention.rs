@@ -47,6 +47,11 @@ impl Log {
     /// Moves the start of every log whose policy says so; `now_ms` is the time in milliseconds. Returns the
     /// number of partitions changed. May wait for the disk.
     pub fn enforce_retention(&self, now_ms: i64) -> usize {
+        // Sizes count what an earlier round has removed until it is out of the index.
+        if !self.wait_until_indexed() {
+            tracing::warn!("retention waits for the index");
+            return 0;
+        }
         let partitions = self.shared().partitions();
         partitions.iter().filter(|p| self.retain(p, now_ms)).count()
     }

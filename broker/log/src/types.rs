@@ -85,6 +85,10 @@ impl Location {
     }
 }
 
+/// Offsets stay below this, so that sums of an offset and a batch's length never overflow, neither as
+/// unsigned numbers here nor as signed ones in Kafka's protocol.
+pub(crate) const OFFSET_LIMIT: u64 = 1 << 62;
+
 /// Reads a little-endian u32 at `at`. The caller has checked that `bytes` is long enough.
 pub(crate) fn le_u32(bytes: &[u8], at: usize) -> u32 {
     let mut raw = [0; 4];

@@ -23,17 +23,21 @@ use crate::partition::Partition;
 use crate::queue::{Op, PendingEntry, Work};
 use crate::ring::Ring;
 use crate::stats::Counters;
-use crate::types::{Location, Lsn, PartitionId, length_u32};
+use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{
     ENTRY_HEADER, EntryHeader, EntryKind, FILE_HEADER, payload_crc, stored_bytes,
 };
-use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::files::{Room, ValueLogFile};
 use crate::valuelog::preparer::Preparer;
 use crate::valuelog::sidecar::{EntryRecord, SidecarBuilder};
 
 /// Room at the end of a file that only entries which give space back may use, as a share of the file.
 const RESERVE_SHARE: u32 = 16;
 const RESERVE_MOST: u32 = 1 << 20;
+/// Missing sidecars that one start has written; there is hardly ever more than one.
+const SIDECARS_AT_ONCE: usize = 8;
+/// A group takes at most this share of a file, however large groups may be.
+const GROUP_SHARE: u32 = 4;
 /// The id under which snapshots stand; no partition has it.
 const NO_PARTITION: PartitionId = PartitionId(0);
 
@@ -56,6 +60,8 @@ struct Current {
     sidecar: SidecarBuilder,
     /// A write failed half-way: nothing more goes into this file.
     spoilt: bool,
+    /// What the file was made of: one made of the reserve is only for what may use that.
+    room: Room,
 }
 
 /// A group on its way to disk.
@@ -67,9 +73,19 @@ struct Group {
 
 impl Writer {
     /// A writer whose next file is `next_id`, for a log whose partitions stand as `extents` says.
-    pub fn new(shared: Arc<Shared>, next_id: u32, extents: Extents) -> io::Result<Self> {
-        let preparer = Preparer::start(shared.files.clone())?;
-        preparer.make(next_id, 0);
+    /// Sidecars are written for the files that have none.
+    pub fn new(
+        shared: Arc<Shared>,
+        next_id: u32,
+        extents: Extents,
+        without_sidecar: Vec<Arc<ValueLogFile>>,
+    ) -> io::Result<Self> {
+        let mut preparer = Preparer::start(shared.files.clone())?;
+        preparer.make(next_id, 0, Room::Free);
+        // Newest first: the older ones can wait for the next start.
+        for file in without_sidecar.into_iter().rev().take(SIDECARS_AT_ONCE) {
+            preparer.add_sidecar(file);
+        }
         let ring = Ring::new(shared.options.recent_bytes);
         Ok(Self {
             shared,
@@ -85,11 +101,9 @@ impl Writer {
     /// Works until the queue is closed and empty; returns where the log ends.
     pub fn run(mut self) -> Lsn {
         let mut group = Vec::new();
-        while self
-            .shared
-            .queue
-            .take(self.shared.options.group_bytes, &mut group)
-        {
+        let options = &self.shared.options;
+        let limit = options.group_bytes.min(options.file_bytes / GROUP_SHARE);
+        while self.shared.queue.take(limit, &mut group) {
             // Neighbours in the file are of one partition, which makes cold reads sequential. The sort is
             // stable: a partition's own order stays.
             group.sort_by_key(|op| op.partition.id());
@@ -127,18 +141,20 @@ impl Writer {
                 return self.write_failed(error, ops);
             }
         }
+        let sync = ops.iter().any(|op| matches!(op.work, Work::Sync));
+        if sync && self.shared.options.durability == Durability::Os {
+            self.sync()?;
+        }
         self.publish(ops, group);
         Ok(())
     }
 
     /// Refuses what cannot be written, and makes sure that the rest fits into the current file.
     fn admit(&mut self, ops: Vec<Op>) -> io::Result<Vec<Op>> {
-        let (mut ops, stale): (Vec<_>, Vec<_>) = ops
-            .into_iter()
-            .partition(|op| op.generation == op.partition.generation());
+        let (ops, stale): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| !op.is_stale());
         stale
             .into_iter()
-            .for_each(|op| (op.done)(Err(AppendError::Superseded)));
+            .for_each(|op| op.refuse(AppendError::Superseded));
         let bytes: u64 = ops.iter().map(|op| u64::from(op.stored_bytes())).sum();
         if bytes == 0
             || self
@@ -148,56 +164,56 @@ impl Writer {
         {
             return Ok(ops);
         }
-        match self.rotate(bytes) {
+        match self.rotate(bytes, Room::Free) {
             Ok(()) => Ok(ops),
-            Err(error) if is_full(&error) => {
-                self.shared.files.drop_recycled();
-                let mut taken = 0;
-                let mut admitted = Vec::new();
-                for op in ops.drain(..) {
-                    let needed = taken + u64::from(op.stored_bytes());
-                    let fits = self
-                        .current
-                        .as_ref()
-                        .is_some_and(|c| c.has_room(needed, op.is_privileged()));
-                    if fits && op.generation == op.partition.generation() {
-                        taken = needed;
-                        admitted.push(op);
-                    } else {
-                        Counters::add(&self.shared.counters.refused_disk_full, 1);
-                        refuse(op, AppendError::DiskFull);
-                    }
-                }
-                Ok(admitted)
-            }
+            Err(error) if is_full(&error) => self.admit_to_full_disk(ops),
             Err(error) => Err(error),
         }
     }
 
-    /// Goes on to the next file, one with room for `bytes`.
-    fn rotate(&mut self, bytes: u64) -> io::Result<()> {
-        let snapshot = self.extents.encode();
-        let head = u64::from(FILE_HEADER) + u64::from(stored_bytes(length_u32(snapshot.len())));
-        let needed = head + bytes + u64::from(RESERVE_MOST);
-        let needed = u32::try_from(needed)
-            .map_err(|_| io::Error::other("a group larger than a file can be"))?;
-        let mut made = self.preparer.take();
-        if let Ok(file) = &made
-            && file.capacity < needed
-        {
-            drop(made);
-            self.preparer.make(self.next_id, needed);
-            made = self.preparer.take();
-        }
-        let file = match made {
-            Ok(file) => file,
-            Err(error) => {
-                self.preparer.make(self.next_id, needed);
-                return Err(error);
+    /// There is no room for another file: the rest of this one goes to what helps to free some, and if that
+    /// is not enough, the reserve.
+    fn admit_to_full_disk(&mut self, ops: Vec<Op>) -> io::Result<Vec<Op>> {
+        self.shared.files.drop_recycled();
+        let privileged = ops.iter().filter(|op| op.is_privileged());
+        let needed: u64 = privileged.map(|op| u64::from(op.stored_bytes())).sum();
+        let fits = |c: &Current| c.has_room(needed, true);
+        if needed > 0 && !self.current.as_ref().is_some_and(fits) {
+            match self.rotate(needed, Room::Reserve) {
+                Err(error) if !is_full(&error) => return Err(error),
+                _ => {}
             }
-        };
+        }
+        let mut taken = 0;
+        let mut admitted = Vec::new();
+        for op in ops {
+            let needed = taken + u64::from(op.stored_bytes());
+            let fits = self
+                .current
+                .as_ref()
+                .is_some_and(|c| c.has_room(needed, op.is_privileged()));
+            if fits && !op.is_stale() {
+                taken = needed;
+                admitted.push(op);
+            } else {
+                Counters::add(&self.shared.counters.refused_disk_full, 1);
+                op.refuse(AppendError::DiskFull);
+            }
+        }
+        Ok(admitted)
+    }
+
+    /// Goes on to the next file, one with room for `bytes`.
+    fn rotate(&mut self, bytes: u64, room: Room) -> io::Result<()> {
+        if let Some(oldest) = self.shared.files.all().first() {
+            self.extents.forget_truncations(oldest.id);
+        }
+        let snapshot = self.extents.encode();
+        let needed = u64::from(FILE_HEADER)
+            + u64::from(stored_bytes(length_u32(snapshot.len())))
+            + bytes;
+        let file = self.next_file(with_reserve(needed)?, room)?;
         self.next_id += 1;
-        self.preparer.make(self.next_id, 0);
         self.seal()?;
         self.shared.files.insert(file.clone());
         self.current = Some(Current {
@@ -205,8 +221,26 @@ impl Writer {
             position: FILE_HEADER,
             sidecar: SidecarBuilder::default(),
             spoilt: false,
+            room,
         });
+        if room == Room::Free {
+            self.preparer.make(self.next_id, 0, Room::Free);
+        }
         self.write_snapshot(&snapshot)
+    }
+
+    /// The file that was prepared, or if there is none or it is too small, one that is made now.
+    fn next_file(&mut self, needed: u32, room: Room) -> io::Result<Arc<ValueLogFile>> {
+        match self.preparer.take() {
+            Some(Ok(file)) if file.capacity >= needed => return Ok(file),
+            Some(Err(error)) if !is_full(&error) => return Err(error),
+            // Too small; or there was no room when it was asked for, and there may be now.
+            _ => {}
+        }
+        self.preparer.make(self.next_id, needed, room);
+        self.preparer
+            .take()
+            .unwrap_or_else(|| Err(io::Error::other("no file was prepared")))
     }
 
     fn write_snapshot(&mut self, snapshot: &[u8]) -> io::Result<()> {
@@ -308,7 +342,7 @@ impl Writer {
                 {
                     let payload = start + ENTRY_HEADER as usize;
                     let data = buffer.slice(payload..payload + record.header.length as usize);
-                    published.entry(&record.header, location(&record.header), data);
+                    published.entry(&record.header, data);
                     start += record.header.stored_bytes() as usize;
                     fed.push((record, Some(partition.clone())));
                 }
@@ -334,15 +368,14 @@ impl Writer {
             return Err(error);
         };
         if !is_full(&error) {
-            ops.into_iter()
-                .for_each(|op| (op.done)(Err(AppendError::Closed)));
+            // Dropping the operations tells whoever waits for them that the log is closed.
             return Err(error);
         }
         tracing::warn!(file = current.file.id, %error, "disk full in the middle of a write; sealing the file");
         current.spoilt = true;
         for op in ops {
             Counters::add(&self.shared.counters.refused_disk_full, 1);
-            refuse(op, AppendError::DiskFull);
+            op.refuse(AppendError::DiskFull);
         }
         Ok(())
     }
@@ -383,9 +416,7 @@ impl Writer {
     fn fail(&mut self, error: &io::Error) {
         tracing::error!(%error, "the value log failed; the log takes no more appends until it is opened again");
         self.shared.fail(&format!("value log: {error}"));
-        for op in self.shared.queue.fail() {
-            (op.done)(Err(AppendError::Closed));
-        }
+        self.shared.queue.refuse_all();
     }
 }
 
@@ -396,12 +427,12 @@ impl Current {
     }
 
     fn has_room(&self, bytes: u64, privileged: bool) -> bool {
-        let reserve = if privileged {
-            0
-        } else {
-            (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST)
+        let reserve = match privileged {
+            true => 0,
+            false => (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST),
         };
         !self.spoilt
+            && (privileged || self.room == Room::Free)
             && u64::from(self.position) + bytes + u64::from(reserve)
                 <= u64::from(self.file.capacity)
     }
@@ -441,23 +472,11 @@ impl Group {
     }
 }
 
-fn refuse(op: Op, error: AppendError) {
-    if let Work::Entry(entry) = &op.work
-        && entry.kind == EntryKind::Append
-    {
-        op.partition.refuse(op.generation, entry.base_offset);
-    }
-    (op.done)(Err(error));
-}
-
-fn location(header: &EntryHeader) -> Location {
-    Location {
-        lsn: header.lsn,
-        length: header.length,
-        last_offset_delta: header.last_offset_delta,
-        leader_epoch: header.leader_epoch,
-        max_timestamp: header.max_timestamp,
-    }
+/// The size of a file that has `needed` bytes beside its reserve.
+fn with_reserve(needed: u64) -> io::Result<u32> {
+    let share = needed.div_ceil(u64::from(RESERVE_SHARE - 1));
+    u32::try_from(needed + share.min(u64::from(RESERVE_MOST)) + 1)
+        .map_err(|_| io::Error::other("a group larger than a file can be"))
 }
 
 fn is_full(error: &io::Error) -> bool {

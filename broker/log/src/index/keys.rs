@@ -14,6 +14,8 @@ pub(crate) const PRODUCER: u8 = b'q';
 pub(crate) const TIME: u8 = b't';
 /// The one row that says how far the index is.
 pub(crate) const APPLIED: [u8; 1] = [b'a'];
+/// Kind of rows `slot -> commit number`; see [`crate::index::chain`].
+pub(crate) const COMMIT: u8 = b'c';
 
 fn pair(kind: u8, partition: PartitionId, second: u64) -> [u8; 17] {
     let mut key = [0; 17];
@@ -51,6 +53,10 @@ pub(crate) fn producer(partition: PartitionId, producer: i64) -> [u8; 17] {
     pair(PRODUCER, partition, producer.cast_unsigned())
 }
 
+pub(crate) fn commit(slot: u64) -> [u8; 9] {
+    single(COMMIT, slot)
+}
+
 /// Where a partition's producers start and end.
 pub(crate) fn producers(partition: PartitionId) -> ([u8; 17], [u8; 17]) {
     (
@@ -66,6 +72,13 @@ pub(crate) fn time(partition: PartitionId, timestamp: i64) -> [u8; 17] {
 
 pub(crate) fn times_start(partition: PartitionId) -> [u8; 17] {
     pair(TIME, partition, 0)
+}
+
+/// The key after a partition's last row for times up to `timestamp`.
+pub(crate) fn times_after(partition: PartitionId, timestamp: i64) -> Vec<u8> {
+    let mut key = time(partition, timestamp).to_vec();
+    key.push(0);
+    key
 }
 
 pub(crate) fn times_end(partition: PartitionId) -> [u8; 17] {

@@ -3,9 +3,11 @@
 //! Nothing here is the only copy of anything. If fjall does not open, or fails a read, the directory is
 //! wiped and filled again from the value log.
 
+mod chain;
 pub(crate) mod keys;
 pub(crate) mod rows;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +23,8 @@ const KEYSPACE: &str = "derived";
 /// Bytes written to the memtable before it is rotated by hand: fjall's own rotation can deadlock its
 /// workers (3.1.13), so it is switched off by a limit that is never reached.
 const ROTATE_AT: u64 = 16 << 20;
+/// Commits after which it is rotated all the same: memtables must not hold more than the chain does.
+const ROTATE_AFTER: u64 = chain::SLOTS / (SEALED_LIMIT as u64 + 2);
 const NEVER: u64 = 1 << 40;
 /// Sealed memtables that may wait for a flush before the indexer waits for fjall.
 const SEALED_LIMIT: usize = 3;
@@ -52,25 +56,19 @@ impl From<fjall::Error> for IndexError {
     }
 }
 
-/// Changes that become visible together.
+/// Changes that become visible together. Of several changes of a row the last one counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    bytes: u64,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
 impl Changes {
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.push(key.into(), Some(value.into()));
+        self.writes.insert(key.into(), Some(value.into()));
     }
 
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
-        self.push(key.into(), None);
-    }
-
-    fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.bytes += (key.len() + value.as_ref().map_or(0, Vec::len) + 32) as u64;
-        self.writes.push((key, value));
+        self.writes.insert(key.into(), None);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -80,14 +78,26 @@ impl Changes {
     pub fn len(&self) -> usize {
         self.writes.len()
     }
+
+    /// What the changes take in a memtable, about.
+    fn bytes(&self) -> u64 {
+        let lengths = self
+            .writes
+            .iter()
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 32);
+        lengths.sum::<usize>() as u64
+    }
 }
 
 /// An open index.
 pub(crate) struct Index {
     database: Database,
     keyspace: Keyspace,
-    /// Bytes written since the memtable was rotated.
+    /// Bytes and commits written since the memtable was rotated.
     since_rotation: AtomicU64,
+    commits_since_rotation: AtomicU64,
+    /// Number of the last commit.
+    commits: AtomicU64,
 }
 
 impl Index {
@@ -116,11 +126,29 @@ impl Index {
                 .data_block_size_policy(BlockSizePolicy::all(4096))
                 .data_block_compression_policy(CompressionPolicy::disabled())
         })?;
-        Ok(Self {
+        let index = Self {
             database,
             keyspace,
             since_rotation: AtomicU64::new(0),
-        })
+            commits_since_rotation: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+        };
+        let last = index.last_commit()?;
+        index.commits.store(last, Relaxed);
+        Ok(index)
+    }
+
+    /// The number of the last commit; an error if any commit before it is missing.
+    fn last_commit(&self) -> Result<u64, IndexError> {
+        let mut rows = Vec::new();
+        self.collect(keys::COMMIT, &mut rows, |key, value| {
+            Some((
+                keys::parse_u64(key.get(1..)?)?,
+                keys::parse_u64(value)?,
+            ))
+        })?;
+        chain::last_number(&rows)
+            .ok_or_else(|| IndexError("commits are missing from the middle of the journal".into()))
     }
 
     /// Writes `changes` as one; they survive the end of the process, and loss of power once
@@ -130,7 +158,11 @@ impl Index {
             return Ok(());
         }
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        self.since_rotation.fetch_add(changes.bytes, Relaxed);
+        self.since_rotation.fetch_add(changes.bytes(), Relaxed);
+        self.commits_since_rotation.fetch_add(1, Relaxed);
+        let number = self.commits.fetch_add(1, Relaxed) + 1;
+        let slot = keys::commit(chain::slot(number));
+        batch.insert(&self.keyspace, slot, number.to_be_bytes());
         for (key, value) in changes.writes {
             match value {
                 Some(value) => batch.insert(&self.keyspace, key, value),
@@ -142,7 +174,9 @@ impl Index {
     }
 
     fn rotate_if_due(&self) -> Result<(), IndexError> {
-        if self.since_rotation.load(Relaxed) < ROTATE_AT {
+        if self.since_rotation.load(Relaxed) < ROTATE_AT
+            && self.commits_since_rotation.load(Relaxed) < ROTATE_AFTER
+        {
             return Ok(());
         }
         let mut waits = 0;
@@ -152,6 +186,7 @@ impl Index {
         }
         self.keyspace.rotate_memtable()?;
         self.since_rotation.store(0, Relaxed);
+        self.commits_since_rotation.store(0, Relaxed);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The values of the index that are not batches.
 
-use crate::fold::{Extent, decode_epochs, encode_epochs, take_u32, take_u64};
+use crate::fold::{Extent, decode_extent, encode_extent, take_u32, take_u64};
 use crate::types::Lsn;
 
 /// How far the index is.
@@ -50,8 +50,10 @@ pub(crate) struct PartitionRow {
     /// Greatest timestamp appended, and the base offset of the batch that holds it.
     pub max_timestamp: i64,
     pub max_timestamp_offset: u64,
-    /// Below this offset compaction may have left gaps.
+    /// Up to this offset compaction has looked at everything.
     pub cleaned_end: u64,
+    /// When the next tombstone may go, in milliseconds; -1 if there is none.
+    pub delete_horizon: i64,
     /// The newest row of the time index, and the bytes appended since.
     pub sampled_timestamp: i64,
     pub unsampled_bytes: u64,
@@ -70,6 +72,7 @@ impl PartitionRow {
             max_timestamp: -1,
             max_timestamp_offset: 0,
             cleaned_end: 0,
+            delete_horizon: -1,
             sampled_timestamp: -1,
             unsampled_bytes: SAMPLE_EVERY,
             deleted: false,
@@ -94,43 +97,37 @@ impl PartitionRow {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(96);
+        let mut out = Vec::with_capacity(112);
         for number in [
-            self.extent.log_start,
-            self.extent.log_end,
             self.size_bytes,
             self.max_timestamp.cast_unsigned(),
             self.max_timestamp_offset,
             self.cleaned_end,
+            self.delete_horizon.cast_unsigned(),
             self.sampled_timestamp.cast_unsigned(),
             self.unsampled_bytes,
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&u32::from(self.deleted).to_le_bytes());
-        encode_epochs(&self.extent.epochs, &mut out);
+        encode_extent(&self.extent, &mut out);
         out
     }
 
     pub fn decode(mut bytes: &[u8]) -> Option<Self> {
         let bytes = &mut bytes;
-        let (log_start, log_end) = (take_u64(bytes)?, take_u64(bytes)?);
-        let mut row = Self {
+        let row = Self {
             size_bytes: take_u64(bytes)?,
             max_timestamp: take_u64(bytes)?.cast_signed(),
             max_timestamp_offset: take_u64(bytes)?,
             cleaned_end: take_u64(bytes)?,
+            delete_horizon: take_u64(bytes)?.cast_signed(),
             sampled_timestamp: take_u64(bytes)?.cast_signed(),
             unsampled_bytes: take_u64(bytes)?,
             deleted: take_u32(bytes)? != 0,
-            extent: Extent {
-                log_start,
-                log_end,
-                ..Extent::default()
-            },
+            extent: decode_extent(bytes)?,
         };
-        row.extent.epochs = decode_epochs(bytes)?;
-        (bytes.is_empty() && log_start <= log_end).then_some(row)
+        bytes.is_empty().then_some(row)
     }
 }
 
@@ -148,6 +145,7 @@ mod tests {
                 max_timestamp: timestamps.0,
                 max_timestamp_offset: numbers[3].into(),
                 cleaned_end: numbers[4].into(),
+                delete_horizon: timestamps.1,
                 sampled_timestamp: timestamps.1,
                 unsampled_bytes: numbers[5].into(),
                 deleted,

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::indexer::Forgotten;
 use crate::partition::Partition;
-use crate::types::{Lsn, PartitionId};
+use crate::types::Lsn;
 use crate::valuelog::sidecar::EntryRecord;
 
 /// Entries in one commit, about.
@@ -18,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Default)]
 pub(crate) struct Fed {
     pub entries: Vec<(EntryRecord, Option<Arc<Partition>>)>,
-    /// Producers that have expired.
-    pub forgotten: Vec<(PartitionId, Vec<i64>)>,
+    /// Producers whose state goes.
+    pub forgotten: Vec<Forgotten>,
     /// Everything before this place is in `entries` or was before.
     pub end: Lsn,
     pub durable: Lsn,
@@ -29,6 +30,10 @@ pub(crate) struct Fed {
 struct State {
     waiting: Fed,
     applied: Lsn,
+    /// Rows that retention or deletion has made unreachable are still there.
+    trimming: bool,
+    /// The index cannot be written now; whoever waits for it waits in vain.
+    broken: bool,
     closed: bool,
     hurry: bool,
     rebuild: Option<String>,
@@ -53,6 +58,7 @@ impl Feed {
             state: Mutex::new(State {
                 waiting,
                 applied,
+                trimming: true,
                 ..State::default()
             }),
             changed: Condvar::new(),
@@ -83,8 +89,8 @@ impl Feed {
     }
 
     /// Hands over producers whose state is to be removed.
-    pub fn forget_producers(&self, partition: PartitionId, producers: Vec<i64>) {
-        self.lock().waiting.forgotten.push((partition, producers));
+    pub fn forget_producers(&self, forgotten: Forgotten) {
+        self.lock().waiting.forgotten.push(forgotten);
         self.changed.notify_all();
     }
 
@@ -159,24 +165,48 @@ impl Feed {
         !state.closed
     }
 
-    pub fn note_applied(&self, applied: Lsn) {
-        self.lock().applied = applied;
+    /// The index now holds everything before `applied`. `trimming`: it holds rows that must still go.
+    pub fn note_applied(&self, applied: Lsn, trimming: bool) {
+        let mut state = self.lock();
+        state.applied = applied;
+        state.trimming = trimming;
+        drop(state);
         self.changed.notify_all();
     }
 
-    /// Waits until everything handed over so far is indexed. False if that does not happen.
+    /// The index holds everything before this place.
+    pub fn applied(&self) -> Lsn {
+        self.lock().applied
+    }
+
+    /// Says whether the index can be written.
+    pub fn set_broken(&self, broken: bool) {
+        self.lock().broken = broken;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything handed over so far is indexed, and what it has made unreachable is out. False
+    /// if that does not happen.
     pub fn wait_until_applied(&self) -> bool {
+        let target = self.lock().waiting.end;
+        self.wait_for(|state| {
+            let done = state.applied >= target && !state.trimming;
+            state.hurry |= !done;
+            done
+        })
+    }
+
+    /// Waits until `done`, which may leave a word for the indexer. False if that does not happen.
+    fn wait_for(&self, mut done: impl FnMut(&mut State) -> bool) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
-        let target = state.waiting.end;
-        while state.applied < target {
+        while !done(&mut state) {
             let Some(left) = deadline
                 .checked_duration_since(Instant::now())
-                .filter(|_| !state.closed)
+                .filter(|_| !state.closed && !state.broken)
             else {
                 return false;
             };
-            state.hurry = true;
             self.changed.notify_all();
             state = self
                 .changed
@@ -185,11 +215,6 @@ impl Feed {
                 .0;
         }
         true
-    }
-
-    pub fn request_rebuild(&self, reason: &str) {
-        self.lock().rebuild.get_or_insert_with(|| reason.to_owned());
-        self.changed.notify_all();
     }
 
     pub fn rebuild_requested(&self) -> Option<String> {
@@ -211,24 +236,13 @@ impl Feed {
 
     /// Asks for a rebuild unless there was one after the `seen`th, and waits for it. False if it fails.
     pub fn rebuild_after(&self, seen: u64, reason: &str) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.lock();
-        while state.rebuilds <= seen {
-            let Some(left) = deadline
-                .checked_duration_since(Instant::now())
-                .filter(|_| !state.closed)
-            else {
-                return false;
-            };
-            state.rebuild.get_or_insert_with(|| reason.to_owned());
-            self.changed.notify_all();
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        true
+        self.wait_for(|state| {
+            let done = state.rebuilds > seen;
+            if !done {
+                state.rebuild.get_or_insert_with(|| reason.to_owned());
+            }
+            done
+        })
     }
 
     /// Takes no more; what waits is still indexed.

@@ -10,25 +10,27 @@ use crate::types::{Location, Lsn, PartitionId};
 use crate::valuelog::entry::{EntryHeader, EntryKind, stored_bytes};
 use crate::valuelog::sidecar::EntryRecord;
 
-/// Rows that one round of trimming removes at the most.
-const TRIM_AT_ONCE: usize = 4096;
-
 /// The derived state as of some place in the value log, and the changes that are not committed yet.
 #[derive(Default)]
 pub(crate) struct Indexing {
-    rows: HashMap<PartitionId, PartitionRow>,
-    files: HashMap<u32, FileRow>,
-    applied: Applied,
+    pub(super) rows: HashMap<PartitionId, PartitionRow>,
+    pub(super) files: HashMap<u32, FileRow>,
+    pub(super) applied: Applied,
+    /// Where the last commit left the index.
     committed: Lsn,
     /// Batch rows that are not committed yet; nothing: the row is removed.
     batches: BTreeMap<(PartitionId, u64), Option<Location>>,
-    changes: Changes,
-    touched: HashSet<PartitionId>,
+    pub(super) changes: Changes,
+    pub(super) touched: HashSet<PartitionId>,
     touched_files: HashSet<u32>,
     /// Producers changed since the last commit.
-    producers: HashMap<PartitionId, (ProducerTable, HashSet<i64>)>,
+    pub(super) producers: HashMap<PartitionId, (ProducerTable, HashSet<i64>)>,
     /// Partitions with rows that nothing can reach any more.
-    trims: BTreeSet<PartitionId>,
+    pub(super) trims: BTreeSet<PartitionId>,
+    /// By how much other things than appends have changed the partitions' sizes.
+    size_changes: HashMap<PartitionId, i64>,
+    /// The whole log is being replayed into an empty index; see [`Indexing::replaying`].
+    replaying: bool,
 }
 
 impl Indexing {
@@ -49,6 +51,21 @@ impl Indexing {
         })
     }
 
+    /// For replaying the whole log into an empty index. Batches come in the order in which they were
+    /// written last, not in that of their offsets, and some entries that once explained others are gone.
+    pub fn replaying() -> Self {
+        Self {
+            replaying: true,
+            ..Self::default()
+        }
+    }
+
+    /// The log has been replayed; from here on it goes on entry by entry.
+    pub fn replayed(&mut self) {
+        self.replaying = false;
+        self.size_changes.clear();
+    }
+
     pub fn applied(&self) -> Lsn {
         self.applied.applied
     }
@@ -59,6 +76,13 @@ impl Indexing {
 
     pub fn rows(&self) -> impl Iterator<Item = (&PartitionId, &PartitionRow)> {
         self.rows.iter().filter(|(_, row)| !row.deleted)
+    }
+
+    /// Partitions that are deleted and not yet out of the index.
+    pub fn deleted(&self) -> impl Iterator<Item = PartitionId> {
+        self.rows
+            .iter()
+            .filter_map(|(id, row)| row.deleted.then_some(*id))
     }
 
     pub fn extents(&self) -> Extents {
@@ -77,6 +101,11 @@ impl Indexing {
             .collect()
     }
 
+    /// By how much other things than appends have changed the partitions' sizes since the last call.
+    pub fn take_size_changes(&mut self) -> HashMap<PartitionId, i64> {
+        std::mem::take(&mut self.size_changes)
+    }
+
     /// Everything before `applied` has been taken in.
     pub fn advance(&mut self, applied: Lsn, durable: Lsn) {
         self.applied = Applied {
@@ -85,7 +114,7 @@ impl Indexing {
         };
     }
 
-    /// Bytes of changes that wait for a commit, about.
+    /// Changes that wait for a commit, about.
     pub fn pending(&self) -> usize {
         self.changes.len() + self.batches.len()
     }
@@ -94,11 +123,8 @@ impl Indexing {
     pub fn apply(&mut self, index: &Index, record: &EntryRecord) -> Result<(), IndexError> {
         let header = &record.header;
         self.advance(header.lsn, Lsn::default());
-        if header.kind == EntryKind::Snapshot {
-            return Ok(());
-        }
         let id = header.partition;
-        if self.rows.get(&id).is_some_and(|row| row.deleted) {
+        if header.kind == EntryKind::Snapshot || self.rows.get(&id).is_some_and(|row| row.deleted) {
             return Ok(());
         }
         match header.kind {
@@ -108,14 +134,21 @@ impl Indexing {
             EntryKind::LogStart | EntryKind::Delete => {
                 self.trims.insert(id);
             }
-            EntryKind::Epoch | EntryKind::Create | EntryKind::Snapshot => {}
+            EntryKind::Epoch | EntryKind::Create | EntryKind::Cleaned | EntryKind::Snapshot => {}
         }
         let row = self
             .rows
             .entry(id)
             .or_insert_with(|| PartitionRow::new(Extent::starting_at(header.base_offset)));
         row.extent.apply(header);
-        row.deleted = header.kind == EntryKind::Delete;
+        match header.kind {
+            EntryKind::Delete => row.deleted = true,
+            EntryKind::Cleaned => {
+                row.cleaned_end = header.base_offset.min(row.extent.log_end);
+                row.delete_horizon = header.max_timestamp;
+            }
+            _ => row.cleaned_end = row.cleaned_end.min(row.extent.log_end),
+        }
         self.touched.insert(id);
         Ok(())
     }
@@ -123,26 +156,20 @@ impl Indexing {
     /// Takes a snapshot in, when the whole log is replayed: files before it may be gone, and with them
     /// what they said of deletions and truncations.
     pub fn apply_snapshot(&mut self, index: &Index, extents: &Extents) -> Result<(), IndexError> {
-        let gone: Vec<_> = self
-            .rows
-            .keys()
-            .filter(|id| !extents.partitions.contains_key(id))
-            .copied()
-            .collect();
-        for id in gone {
-            if let Some(row) = self.rows.get_mut(&id) {
+        let known = &extents.partitions;
+        for (id, row) in &mut self.rows {
+            if !known.contains_key(id) {
                 row.deleted = true;
-                self.trims.insert(id);
-                self.touched.insert(id);
+                self.trims.insert(*id);
+                self.touched.insert(*id);
             }
         }
-        for (id, extent) in &extents.partitions {
-            if self
-                .rows
-                .get(id)
-                .is_some_and(|row| row.extent.log_end > extent.log_end)
-            {
-                self.truncate(index, *id, extent.log_end)?;
+        for (id, extent) in known {
+            if let Some(row) = self.rows.get(id) {
+                if row.extent.log_end > extent.log_end {
+                    self.truncate(index, *id, extent.log_end)?;
+                }
+                self.cut_off(index, *id, extent)?;
             }
             let row = self
                 .rows
@@ -164,7 +191,7 @@ impl Indexing {
             .get(&id)
             .is_some_and(|row| base < row.extent.log_end)
         {
-            // The truncation that must have been before this append was in a file that is gone.
+            // The truncation that must have been before this append was lost to damage.
             self.truncate(index, id, base)?;
         }
         let row = self
@@ -191,15 +218,10 @@ impl Indexing {
     }
 
     fn put_batch(&mut self, header: &EntryHeader) {
-        let location = Location {
-            lsn: header.lsn,
-            length: header.length,
-            last_offset_delta: header.last_offset_delta,
-            leader_epoch: header.leader_epoch,
-            max_timestamp: header.max_timestamp,
-        };
-        self.batches
-            .insert((header.partition, header.base_offset), Some(location));
+        self.batches.insert(
+            (header.partition, header.base_offset),
+            Some(header.location()),
+        );
         self.file(header.lsn.file()).live_bytes += u64::from(header.stored_bytes());
     }
 
@@ -208,48 +230,59 @@ impl Indexing {
         self.files.entry(id).or_default()
     }
 
-    /// Batches got another form, or a batch another place. It counts only if they still are the batches that
-    /// were meant: a truncation may have come between, and then the offsets belong to a later leader epoch.
+    /// Batches got another form, or a batch another place. The order of entries is the truth here: that
+    /// the batches still were part of the log is checked before such an entry is queued.
     ///
     /// Without payload the row stays as a marker: "nothing is left of these offsets". So the rows of a
     /// partition always cover its log without a gap, and no older copy can come back when the index is
-    /// rebuilt.
+    /// filled again.
     fn rewrite(&mut self, index: &Index, header: &EntryHeader) -> Result<(), IndexError> {
-        let (id, base) = (header.partition, header.base_offset);
-        let last = base + u64::from(header.last_offset_delta);
-        if self
-            .rows
-            .get(&id)
-            .is_none_or(|row| last >= row.extent.log_end)
-        {
-            return Ok(());
-        }
-        let mut covered = Vec::new();
+        let (id, base, last) = (header.partition, header.base_offset, header.last_offset());
         let mut upper = last;
         while let Some((found, location)) = self.floor(index, id, upper)? {
-            let found_last = found + u64::from(location.last_offset_delta);
-            if found_last < base {
+            if found + u64::from(location.last_offset_delta) < base {
                 break;
             }
-            if found < base || found_last > last || location.leader_epoch > header.leader_epoch {
-                return Ok(());
-            }
-            covered.push((found, location));
+            self.drop_batch(id, found, &location);
             match found.checked_sub(1) {
                 Some(lower) => upper = lower,
                 None => break,
             }
         }
-        for (found, location) in &covered {
-            self.drop_batch(id, *found, location);
-        }
-        if let Some(row) = self.rows.get_mut(&id) {
-            row.size_bytes += u64::from(header.length);
-            if header.kind == EntryKind::Replace {
-                row.cleaned_end = row.cleaned_end.max(last + 1);
-            }
-        }
+        let row = self
+            .rows
+            .entry(id)
+            .or_insert_with(|| PartitionRow::new(Extent::starting_at(base)));
+        row.size_bytes += u64::from(header.length);
+        *self.size_changes.entry(id).or_default() += i64::from(header.length);
         self.put_batch(header);
+        if self.replaying {
+            self.note_late_timestamp(index, header)?;
+        }
+        Ok(())
+    }
+
+    /// A batch that is replayed after batches with greater offsets, since it was copied forward: rows of
+    /// the time index that say that every batch before them is older may be wrong now.
+    fn note_late_timestamp(
+        &mut self,
+        index: &Index,
+        header: &EntryHeader,
+    ) -> Result<(), IndexError> {
+        let (id, timestamp) = (header.partition, header.max_timestamp);
+        if let Some(row) = self.rows.get_mut(&id)
+            && timestamp > row.max_timestamp
+        {
+            row.max_timestamp = timestamp;
+            row.max_timestamp_offset = header.base_offset;
+        }
+        self.commit(index)?;
+        if index
+            .time_floor(id, timestamp)?
+            .is_some_and(|offset| offset > header.base_offset)
+        {
+            self.remove_times(index, id, timestamp, header.base_offset)?;
+        }
         Ok(())
     }
 
@@ -283,156 +316,15 @@ impl Indexing {
             .max_by_key(|(base, _)| *base))
     }
 
-    fn drop_batch(&mut self, id: PartitionId, base: u64, location: &Location) {
+    pub(super) fn drop_batch(&mut self, id: PartitionId, base: u64, location: &Location) {
         self.batches.insert((id, base), None);
         let file = self.file(location.lsn.file());
         file.live_bytes = file
             .live_bytes
             .saturating_sub(u64::from(stored_bytes(location.length)));
+        *self.size_changes.entry(id).or_default() -= i64::from(location.length);
         if let Some(row) = self.rows.get_mut(&id) {
             row.size_bytes = row.size_bytes.saturating_sub(u64::from(location.length));
-        }
-    }
-
-    fn truncate(&mut self, index: &Index, id: PartitionId, log_end: u64) -> Result<(), IndexError> {
-        self.commit(index)?;
-        let mut batches = Vec::new();
-        index.batches(id, log_end, &mut |base, location| {
-            batches.push((base, location));
-            true
-        })?;
-        for (base, location) in batches {
-            self.drop_batch(id, base, &location);
-        }
-        let mut times = Vec::new();
-        index.scan(
-            &keys::times_start(id),
-            &keys::times_end(id),
-            &mut |key, value| {
-                if keys::parse_u64(value).is_none_or(|offset| offset >= log_end) {
-                    times.push(key.to_vec());
-                }
-                true
-            },
-        )?;
-        times.into_iter().for_each(|key| self.changes.remove(key));
-        self.truncate_producers(index, id, log_end)?;
-        self.touched.insert(id);
-        self.commit(index)
-    }
-
-    fn truncate_producers(
-        &mut self,
-        index: &Index,
-        id: PartitionId,
-        log_end: u64,
-    ) -> Result<(), IndexError> {
-        for (producer, bytes) in producer_rows(index, id)? {
-            let mut table = ProducerTable::default();
-            table.decode_into(producer, &bytes);
-            table.truncate_suffix(log_end);
-            match table.encode(producer) {
-                Some(bytes) => self.changes.put(keys::producer(id, producer), bytes),
-                None => self.changes.remove(keys::producer(id, producer)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the rows of producers that have expired.
-    pub fn forget_producers(&mut self, partition: PartitionId, producers: &[i64]) {
-        for producer in producers {
-            self.changes.remove(keys::producer(partition, *producer));
-            if let Some((_, touched)) = self.producers.get_mut(&partition) {
-                touched.remove(producer);
-            }
-        }
-    }
-
-    pub fn has_trims(&self) -> bool {
-        !self.trims.is_empty()
-    }
-
-    /// Removes some of the rows of one partition that nothing reaches any more; says of which, and how
-    /// many bytes of batches.
-    pub fn trim(&mut self, index: &Index) -> Result<Option<(PartitionId, u64)>, IndexError> {
-        let Some(id) = self.trims.first().copied() else {
-            return Ok(None);
-        };
-        let Some((log_start, deleted)) =
-            self.rows.get(&id).map(|r| (r.extent.log_start, r.deleted))
-        else {
-            self.trims.remove(&id);
-            return Ok(None);
-        };
-        let mut dead = Vec::new();
-        index.batches(id, 0, &mut |base, location| {
-            let reachable = !deleted && base + u64::from(location.last_offset_delta) >= log_start;
-            if !reachable {
-                dead.push((base, location));
-            }
-            !reachable && dead.len() < TRIM_AT_ONCE
-        })?;
-        let removed = dead
-            .iter()
-            .map(|(_, location)| u64::from(location.length))
-            .sum();
-        for (base, location) in &dead {
-            self.drop_batch(id, *base, location);
-        }
-        if dead.len() < TRIM_AT_ONCE {
-            self.trim_times(index, id, log_start, deleted)?;
-            if deleted {
-                producer_rows(index, id)?
-                    .iter()
-                    .for_each(|(p, _)| self.changes.remove(keys::producer(id, *p)));
-                self.changes.remove(keys::partition(id));
-                self.rows.remove(&id);
-                self.touched.remove(&id);
-            }
-            self.trims.remove(&id);
-        }
-        if self.rows.contains_key(&id) && !dead.is_empty() {
-            self.touched.insert(id);
-        }
-        Ok(Some((id, removed)))
-    }
-
-    /// The newest row before the log's start stays: a search for a time begins there.
-    fn trim_times(
-        &mut self,
-        index: &Index,
-        id: PartitionId,
-        log_start: u64,
-        all: bool,
-    ) -> Result<(), IndexError> {
-        let mut old = Vec::new();
-        index.scan(
-            &keys::times_start(id),
-            &keys::times_end(id),
-            &mut |key, value| {
-                let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
-                if dead {
-                    old.push(key.to_vec());
-                }
-                dead && old.len() < TRIM_AT_ONCE
-            },
-        )?;
-        old.into_iter().for_each(|key| self.changes.remove(key));
-        Ok(())
-    }
-
-    /// Forgets files that are gone.
-    pub fn forget_files(&mut self, exists: impl Fn(u32) -> bool) {
-        let gone: Vec<u32> = self
-            .files
-            .keys()
-            .copied()
-            .filter(|id| !exists(*id))
-            .collect();
-        for id in gone {
-            self.files.remove(&id);
-            self.changes.remove(keys::file(id));
         }
     }
 
@@ -471,20 +363,4 @@ impl Indexing {
     pub fn commit(&mut self, index: &Index) -> Result<(), IndexError> {
         index.commit(self.take_changes().0)
     }
-}
-
-/// The stored state of all producers of a partition.
-pub(crate) fn producer_rows(
-    index: &Index,
-    id: PartitionId,
-) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
-    let mut rows = Vec::new();
-    let (from, to) = keys::producers(id);
-    index.scan(&from, &to, &mut |key, value| {
-        if let Some(producer) = key.get(9..).and_then(keys::parse_u64) {
-            rows.push((producer.cast_signed(), value.to_vec()));
-        }
-        true
-    })?;
-    Ok(rows)
 }

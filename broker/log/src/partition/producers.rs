@@ -165,6 +165,12 @@ impl ProducerTable {
         old
     }
 
+    /// Offset of a producer's newest batch.
+    pub(crate) fn newest_offset(&self, producer_id: i64) -> Option<u64> {
+        let state = self.producers.get(&producer_id)?;
+        state.batches.back().map(|b| b.base_offset)
+    }
+
     /// Forgets the longest idle producer if there are more than `limit`; returns its id.
     pub(crate) fn evict_beyond(&mut self, limit: usize) -> Option<i64> {
         if self.producers.len() <= limit {

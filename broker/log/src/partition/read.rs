@@ -7,14 +7,10 @@ use bytes::Bytes;
 use crate::error::ReadError;
 use crate::log::Shared;
 use crate::partition::Partition;
+use crate::partition::fetch::is_wrong_place;
 use crate::stats::Counters;
 use crate::types::{Location, Lsn};
-use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, stored_bytes};
 
-/// Neighbouring entries are read with one call up to this many bytes...
-const READ_AT_ONCE: u32 = 1 << 20;
-/// ...if no more than this lies between them.
-const READ_OVER_GAP: u32 = 16 << 10;
 /// Rows of the index that one look takes at most; iterators of fjall must stay short.
 const ROWS_AT_ONCE: usize = 4096;
 /// How often a read begins again because a batch moved, or the index was rebuilt, under it.
@@ -32,7 +28,14 @@ pub struct ReadBatches {
 }
 
 impl ReadBatches {
-    fn push(&mut self, last_offset: u64, data: Bytes) {
+    pub(super) fn empty_at(next_offset: u64) -> Self {
+        Self {
+            next_offset,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn push(&mut self, last_offset: u64, data: Bytes) {
         self.bytes += data.len();
         self.next_offset = last_offset + 1;
         self.batches.push(data);
@@ -54,10 +57,16 @@ impl Wanted {
     }
 }
 
-/// What the index knows of a stretch of a log.
-struct Indexed {
-    places: Vec<(u64, Location)>,
-    next_offset: u64,
+/// What the index says to what is wanted.
+enum Asked {
+    /// It is in these places.
+    Places(Vec<(u64, Location)>),
+    /// Compaction has left nothing before this offset.
+    Markers { next_offset: u64 },
+    /// The batch that holds the offset does not end before the end that is wanted.
+    Nothing,
+    /// The log or the index has changed meanwhile: begin again.
+    Changed,
 }
 
 /// How a read goes on.
@@ -98,33 +107,46 @@ impl Partition {
     /// [`ReadError::Damaged`] if the first batch fails its checksum; batches before a damaged one are
     /// returned without error.
     pub fn read(&self, offset: u64, max_bytes: usize, end: u64) -> Result<ReadBatches, ReadError> {
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             offset,
             max_bytes,
             end,
         };
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
-        let mut wanted = wanted;
         let mut attempts = 0;
         loop {
             let places = match self.plan(wanted)? {
                 Plan::Done(found) => return Ok(found),
                 Plan::Fetch(places) => places,
                 Plan::Ask { recent_from } => match self.ask_index(&shared, wanted, recent_from)? {
-                    Some(indexed) if indexed.places.is_empty() => {
-                        // Nothing but markers: go on behind them.
-                        wanted.offset = indexed.next_offset;
+                    Asked::Places(places) => places,
+                    Asked::Nothing => return Ok(ReadBatches::empty_at(wanted.offset)),
+                    // That is always forward.
+                    Asked::Markers { next_offset } => {
+                        wanted.offset = next_offset;
                         continue;
                     }
-                    Some(indexed) => indexed.places,
-                    None => continue,
+                    Asked::Changed if attempts < ATTEMPTS => {
+                        attempts += 1;
+                        continue;
+                    }
+                    Asked::Changed => {
+                        return Err(self.io_error(wanted.offset, "the index keeps changing".into()));
+                    }
                 },
             };
-            match self.fetch(&shared, wanted, &places) {
+            match self.fetch(&shared, wanted.offset, &places) {
                 Ok(found) => return Ok(found),
-                Err(error) if attempts == ATTEMPTS => return Err(self.report(&shared, error)),
-                // The batch may have moved since the index was asked.
-                Err(_) => attempts += 1,
+                // The batch may have moved since the index was asked; or the index is wrong about it.
+                Err(error) if is_wrong_place(&error) && attempts < ATTEMPTS => attempts += 1,
+                Err(error)
+                    if is_wrong_place(&error)
+                        && attempts == ATTEMPTS
+                        && shared.rebuild_once(&error.to_string()) =>
+                {
+                    attempts += 1;
+                }
+                Err(error) => return Err(self.report(&shared, error)),
             }
         }
     }
@@ -152,10 +174,7 @@ impl Partition {
             });
         }
         let end = end.min(log_end);
-        let mut found = ReadBatches {
-            next_offset: offset,
-            ..ReadBatches::default()
-        };
+        let mut found = ReadBatches::empty_at(offset);
         if offset >= end {
             return Ok(Plan::Done(found));
         }
@@ -187,55 +206,59 @@ impl Partition {
         })
     }
 
-    /// The places of the batches wanted; markers of compaction are passed over. Nothing: the index was
-    /// rebuilt, begin again.
+    /// The places of the batches wanted; markers of compaction are passed over.
     fn ask_index(
         &self,
         shared: &Arc<Shared>,
         wanted: Wanted,
         recent_from: u64,
-    ) -> Result<Option<Indexed>, ReadError> {
-        let mut indexed = Indexed {
-            places: Vec::new(),
-            next_offset: wanted.offset,
-        };
-        let mut bytes = 0usize;
-        let end = wanted.end.min(recent_from);
-        let mut hole = None;
+    ) -> Result<Asked, ReadError> {
+        let (mut places, mut next_offset) = (Vec::new(), wanted.offset);
+        let (mut bytes, mut next_place, mut ends_within) = (0usize, Lsn::default(), false);
         self.visit_indexed(shared, wanted.offset, &mut |base, location| {
             let last = base + u64::from(location.last_offset_delta);
-            let wanted_too =
-                base < end && last < wanted.end && wanted.takes(bytes, location.length);
-            if !wanted_too || base > indexed.next_offset {
-                hole = (base > indexed.next_offset && indexed.next_offset < end)
-                    .then_some(location.lsn);
+            // Rows cover the log without a gap; what is recent is known better elsewhere.
+            if base > next_offset || base >= recent_from {
+                next_place = location.lsn;
+                return false;
+            }
+            if last >= wanted.end || !wanted.takes(bytes, location.length) {
+                ends_within = true;
                 return false;
             }
             bytes += location.length as usize;
-            indexed.next_offset = last + 1;
+            next_offset = last + 1;
             if location.length > 0 {
-                indexed.places.push((base, location));
+                places.push((base, location));
             }
-            indexed.places.len() < ROWS_AT_ONCE
+            places.len() < ROWS_AT_ONCE
         })
         .map_err(|reason| self.io_error(wanted.offset, reason))?;
-        let nothing = indexed.next_offset == wanted.offset && wanted.offset < end;
-        if !nothing {
-            return Ok(Some(indexed));
+        if !places.is_empty() {
+            return Ok(Asked::Places(places));
         }
-        // Rows cover the log without a gap: the index has lost something, or the log has.
-        if shared.rebuild_once(&format!(
-            "no batch at offset {} of {}",
+        if next_offset > wanted.offset {
+            return Ok(Asked::Markers { next_offset });
+        }
+        if ends_within {
+            return Ok(Asked::Nothing);
+        }
+        // Rows are removed only after the log's bounds have moved.
+        let positions = self.positions();
+        let there = positions.log_start..positions.durable_end.min(recent_from);
+        if self.is_deleted() || !there.contains(&wanted.offset) {
+            return Ok(Asked::Changed);
+        }
+        let reason = format!(
+            "it holds no batch at offset {} of {}",
             wanted.offset,
             self.label()
-        )) {
-            return Ok(None);
+        );
+        if shared.rebuild_once(&reason) {
+            return Ok(Asked::Changed);
         }
-        Err(self.damaged(
-            wanted.offset,
-            hole.unwrap_or_default(),
-            "no batch is stored there",
-        ))
+        let damage = self.damaged(wanted.offset, next_place, "no batch is stored there");
+        Err(self.report(shared, damage))
     }
 
     /// Visits indexed batches from the one that holds `offset` (or the next one) on, until `visit` says
@@ -285,108 +308,35 @@ impl Partition {
         shared: &Arc<Shared>,
         offset: u64,
     ) -> Result<Vec<(u64, Location)>, String> {
-        let recent_from = self.lock().recent.first_offset().unwrap_or(u64::MAX);
-        let mut places = Vec::new();
-        if offset < recent_from {
+        loop {
+            let recent_from = {
+                let state = self.lock();
+                match state.recent.first_offset() {
+                    Some(first) if offset >= first => {
+                        let recent = state.recent.from(offset).take(ROWS_AT_ONCE);
+                        return Ok(recent.map(|b| (b.base_offset, b.location)).collect());
+                    }
+                    first => first,
+                }
+            };
+            let mut places = Vec::new();
             self.visit_indexed(shared, offset, &mut |base, location| {
-                let take = base < recent_from;
+                let take = recent_from.is_none_or(|first| base < first);
                 if take {
                     places.push((base, location));
                 }
                 take && places.len() < ROWS_AT_ONCE
             })?;
-        }
-        if places.is_empty() {
+            if !places.is_empty() || recent_from.is_none() {
+                return Ok(places);
+            }
+            // Nothing before what is recent: go on there, unless it has moved into the index meanwhile.
             let state = self.lock();
-            places.extend(
-                state
-                    .recent
-                    .from(offset)
-                    .take(ROWS_AT_ONCE)
-                    .map(|b| (b.base_offset, b.location)),
-            );
-        }
-        Ok(places)
-    }
-
-    fn fetch(
-        &self,
-        shared: &Shared,
-        wanted: Wanted,
-        places: &[(u64, Location)],
-    ) -> Result<ReadBatches, ReadError> {
-        let mut found = ReadBatches {
-            next_offset: wanted.offset,
-            ..ReadBatches::default()
-        };
-        let mut rest = places;
-        while let Some(run) = run_length(rest) {
-            let (now, later) = rest.split_at(run);
-            match self.fetch_run(shared, now, &mut found) {
-                Ok(()) => rest = later,
-                Err(error) if found.batches.is_empty() => return Err(error),
-                // The damage is reported when it is what is asked for.
-                Err(_) => break,
+            if state.recent.first_offset() == recent_from {
+                let recent = state.recent.from(offset).take(ROWS_AT_ONCE);
+                return Ok(recent.map(|b| (b.base_offset, b.location)).collect());
             }
         }
-        Ok(found)
-    }
-
-    /// Reads entries that lie close together with one call, and checks each.
-    fn fetch_run(
-        &self,
-        shared: &Shared,
-        run: &[(u64, Location)],
-        found: &mut ReadBatches,
-    ) -> Result<(), ReadError> {
-        let (Some((first_base, first)), Some((_, last))) = (run.first(), run.last()) else {
-            return Ok(());
-        };
-        let start = first.lsn.position();
-        let length = last.lsn.position() - start + ENTRY_HEADER + last.length;
-        let file = shared
-            .files
-            .get(first.lsn.file())
-            .ok_or_else(|| self.damaged(*first_base, first.lsn, "the value log file is missing"))?;
-        let mut bytes = vec![0; length as usize];
-        file.read_exact_at(&mut bytes, start)
-            .map_err(|e| self.io_error(*first_base, e.to_string()))?;
-        let bytes = Bytes::from(bytes);
-        for (base, location) in run {
-            let at = (location.lsn.position() - start) as usize;
-            let payload =
-                at + ENTRY_HEADER as usize..at + ENTRY_HEADER as usize + location.length as usize;
-            let header = EntryHeader::decode(&bytes[at..])
-                .filter(|h| {
-                    h.lsn == location.lsn && h.partition == self.id() && h.base_offset == *base
-                })
-                .ok_or_else(|| {
-                    self.damaged(*base, location.lsn, "the entry's header is damaged")
-                })?;
-            header
-                .check_payload(&bytes[payload.clone()])
-                .map_err(|reason| self.damaged(*base, location.lsn, reason))?;
-            found.push(
-                base + u64::from(location.last_offset_delta),
-                bytes.slice(payload),
-            );
-        }
-        Ok(())
-    }
-
-    /// Reads one stored batch and checks it.
-    pub(crate) fn read_at(
-        &self,
-        shared: &Shared,
-        base: u64,
-        location: Location,
-    ) -> Result<Bytes, ReadError> {
-        let mut found = ReadBatches::default();
-        self.fetch_run(shared, &[(base, location)], &mut found)?;
-        found
-            .batches
-            .pop()
-            .ok_or_else(|| self.damaged(base, location.lsn, "nothing was read"))
     }
 
     pub(super) fn damaged(&self, offset: u64, place: Lsn, reason: &'static str) -> ReadError {
@@ -404,55 +354,5 @@ impl Partition {
             offset,
             reason,
         }
-    }
-}
-
-/// How many of the first places lie close enough together to be read with one call.
-fn run_length(places: &[(u64, Location)]) -> Option<usize> {
-    let (_, first) = places.first()?;
-    let mut end = first.lsn.position() + stored_bytes(first.length);
-    let mut count = 1;
-    for (_, next) in &places[1..] {
-        let position = next.lsn.position();
-        let near = next.lsn.file() == first.lsn.file()
-            && position >= end
-            && position - end <= READ_OVER_GAP
-            && position - first.lsn.position() <= READ_AT_ONCE;
-        if !near {
-            break;
-        }
-        end = position + stored_bytes(next.length);
-        count += 1;
-    }
-    Some(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(file: u32, position: u32) -> (u64, Location) {
-        let location = Location {
-            lsn: Lsn::new(file, position),
-            length: 100,
-            last_offset_delta: 0,
-            leader_epoch: 0,
-            max_timestamp: 0,
-        };
-        (0, location)
-    }
-
-    #[test]
-    fn runs_end_at_files_at_gaps_and_where_places_go_back() {
-        assert_eq!(run_length(&[]), None);
-        assert_eq!(
-            run_length(&[place(1, 0), place(1, 168), place(2, 336)]),
-            Some(2)
-        );
-        assert_eq!(
-            run_length(&[place(1, 0), place(1, 168 + READ_OVER_GAP + 8)]),
-            Some(1)
-        );
-        assert_eq!(run_length(&[place(1, 800), place(1, 0)]), Some(1));
     }
 }

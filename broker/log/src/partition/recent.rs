@@ -83,14 +83,24 @@ impl Recent {
         }
     }
 
-    /// Drops batches from `log_end` on; returns their bytes.
-    pub fn truncate_suffix(&mut self, log_end: u64) -> u64 {
-        let mut freed = 0;
-        while let Some(last) = self.batches.back().filter(|b| b.base_offset >= log_end) {
-            freed += u64::from(last.location.length);
+    /// Drops batches from `log_end` on.
+    pub fn truncate_suffix(&mut self, log_end: u64) {
+        while self
+            .batches
+            .back()
+            .is_some_and(|b| b.base_offset >= log_end)
+        {
             self.batches.pop_back();
         }
-        freed
+    }
+
+    /// Bytes of the batches at `lsn` and behind it.
+    pub fn bytes_from(&self, lsn: Lsn) -> u64 {
+        let newest = self.batches.iter().rev();
+        newest
+            .take_while(|b| b.location.lsn >= lsn)
+            .map(|b| u64::from(b.location.length))
+            .sum()
     }
 
     fn trim(&mut self) {
@@ -154,7 +164,8 @@ mod tests {
         let mut recent = recent();
         recent.truncate_prefix(12);
         assert_eq!(recent.first_offset(), Some(10));
-        assert_eq!(recent.truncate_suffix(20), 20);
+        assert_eq!(recent.bytes_from(Lsn::new(1, 200)), 20);
+        recent.truncate_suffix(20);
         assert_eq!(recent.from(0).count(), 1);
     }
 }

@@ -1,9 +1,12 @@
 //! Offsets by time: what ListOffsets asks for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fjord_wire::records::{Batch, BatchHeader};
 
 use crate::error::ReadError;
+use crate::log::Shared;
 use crate::partition::Partition;
 use crate::types::Location;
 
@@ -67,7 +70,7 @@ impl Partition {
         }
     }
 
-    /// The record with the greatest timestamp (KIP-734). May wait for the disk.
+    /// The first record with the greatest timestamp before `end` (KIP-734). May wait for the disk.
     ///
     /// # Errors
     ///
@@ -76,38 +79,80 @@ impl Partition {
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
         let (hint, hinted, log_start) = {
             let state = self.lock();
-            (
-                state.max_timestamp,
-                state.max_timestamp_offset,
-                state.extent.log_start,
-            )
+            let hinted = state.max_timestamp_offset;
+            (state.max_timestamp, hinted, state.extent.log_start)
         };
-        // The hint is right unless that batch was deleted or compacted since; then all are looked at.
-        let mut best: Option<(u64, Location)> = None;
-        let from = if hinted >= log_start {
-            hinted
-        } else {
-            log_start
-        };
-        for start in [from, log_start] {
-            self.visit(&shared, start, &mut |base, location| {
-                let newer = best.is_none_or(|(_, b)| location.max_timestamp > b.max_timestamp);
-                if base < end && location.length > 0 && newer {
-                    best = Some((base, location));
-                }
-                base < end && best.is_none_or(|(_, b)| b.max_timestamp < hint)
+        // The hint is right unless that batch was deleted, truncated or compacted since.
+        if (log_start..end).contains(&hinted) {
+            let mut batch = None;
+            self.visit(&shared, hinted, &mut |base, location| {
+                batch = Some((base, location));
+                false
             })
-            .map_err(|reason| self.io_error(start, reason))?;
-            if best.is_some_and(|(_, b)| b.max_timestamp >= hint) {
-                break;
+            .map_err(|reason| self.io_error(hinted, reason))?;
+            if let Some((base, location)) = batch
+                && location.length > 0
+                && location.max_timestamp == hint
+                && let Some(found) = self.newest_record(base, location, log_start, end)?
+                && found.timestamp == hint
+            {
+                return Ok(Some(found));
             }
         }
-        let Some((base, location)) = best else {
-            return Ok(None);
-        };
-        self.search(base, location, end, &mut |_, at| {
-            at >= location.max_timestamp
-        })
+        self.search_max_timestamp(&shared, log_start, end)
+    }
+
+    /// Looks at all batches that may hold a newer record than those seen so far.
+    fn search_max_timestamp(
+        &self,
+        shared: &Arc<Shared>,
+        log_start: u64,
+        end: u64,
+    ) -> Result<Option<Found>, ReadError> {
+        let mut best: Option<Found> = None;
+        let mut next = log_start;
+        loop {
+            let places = self
+                .places(shared, next)
+                .map_err(|reason| self.io_error(next, reason))?;
+            for (base, location) in &places {
+                next = base + u64::from(location.last_offset_delta) + 1;
+                let promising = location.length > 0
+                    && best.is_none_or(|b| location.max_timestamp > b.timestamp);
+                if *base < end
+                    && promising
+                    && let Some(found) = self.newest_record(*base, *location, log_start, end)?
+                    && best.is_none_or(|b| found.timestamp > b.timestamp)
+                {
+                    best = Some(found);
+                }
+            }
+            if places.is_empty() || next >= end {
+                return Ok(best);
+            }
+        }
+    }
+
+    /// The first of a batch's newest records between `log_start` and `end`.
+    fn newest_record(
+        &self,
+        base: u64,
+        location: Location,
+        log_start: u64,
+        end: u64,
+    ) -> Result<Option<Found>, ReadError> {
+        let mut newest: Option<(u64, i64)> = None;
+        self.search(base, location, end, &mut |offset, at| {
+            if offset >= log_start && newest.is_none_or(|(_, best)| at > best) {
+                newest = Some((offset, at));
+            }
+            false
+        })?;
+        Ok(newest.map(|(offset, timestamp)| Found {
+            offset,
+            timestamp,
+            leader_epoch: location.leader_epoch,
+        }))
     }
 
     /// The first record of a batch, before `end`, that `matches` takes by offset and timestamp.
@@ -118,7 +163,9 @@ impl Partition {
         end: u64,
         matches: &mut dyn FnMut(u64, i64) -> bool,
     ) -> Result<Option<Found>, ReadError> {
-        let bytes = self.batch_bytes(base, location)?;
+        let Some(bytes) = self.batch_bytes(base, location)? else {
+            return Ok(None);
+        };
         let unreadable = |_| self.damaged(base, location.lsn, "the record batch cannot be decoded");
         let header = BatchHeader::parse(&bytes).map_err(unreadable)?;
         let records = Batch { header, bytes }
@@ -138,13 +185,12 @@ impl Partition {
         Ok(None)
     }
 
-    fn batch_bytes(&self, base: u64, location: Location) -> Result<Bytes, ReadError> {
+    /// The batch, unless retention or compaction has taken it meanwhile.
+    fn batch_bytes(&self, base: u64, location: Location) -> Result<Option<Bytes>, ReadError> {
         let end = base + u64::from(location.last_offset_delta) + 1;
-        let found = self.read(base, location.length as usize, end)?;
-        found
-            .batches
-            .into_iter()
-            .next()
-            .ok_or_else(|| self.damaged(base, location.lsn, "the batch is gone"))
+        // The log may start within the batch.
+        let start = base.max(self.positions().log_start);
+        let found = self.read(start, location.length as usize, end)?;
+        Ok(found.batches.into_iter().next())
     }
 }

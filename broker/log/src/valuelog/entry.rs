@@ -5,7 +5,7 @@
 //! entry = entry header (64, 8-byte aligned) , payload , padding to 8
 //! ```
 
-use crate::types::{Lsn, PartitionId, align8, le_u32, le_u64};
+use crate::types::{Location, Lsn, OFFSET_LIMIT, PartitionId, align8, le_u32, le_u64};
 
 /// Size of an entry's header in bytes.
 pub(crate) const ENTRY_HEADER: u32 = 64;
@@ -40,6 +40,9 @@ pub(crate) enum EntryKind {
     Create = 8,
     /// The batch at `base_offset`, copied forward unchanged so that its old file can be given back.
     Relocate = 9,
+    /// Compaction has looked at everything before `base_offset`; the next tombstone may go at
+    /// `max_timestamp` (-1: there is none).
+    Cleaned = 10,
 }
 
 impl EntryKind {
@@ -54,6 +57,7 @@ impl EntryKind {
             7 => Self::Delete,
             8 => Self::Create,
             9 => Self::Relocate,
+            10 => Self::Cleaned,
             _ => return None,
         })
     }
@@ -90,6 +94,22 @@ impl EntryHeader {
         stored_bytes(self.length)
     }
 
+    /// Offset of the entry's last record.
+    pub(crate) fn last_offset(&self) -> u64 {
+        self.base_offset + u64::from(self.last_offset_delta)
+    }
+
+    /// What the index keeps of the entry.
+    pub(crate) fn location(&self) -> Location {
+        Location {
+            lsn: self.lsn,
+            length: self.length,
+            last_offset_delta: self.last_offset_delta,
+            leader_epoch: self.leader_epoch,
+            max_timestamp: self.max_timestamp,
+        }
+    }
+
     pub(crate) fn encode(&self) -> [u8; ENTRY_HEADER as usize] {
         let mut out = [0; ENTRY_HEADER as usize];
         out[4..8].copy_from_slice(&self.length.to_le_bytes());
@@ -111,7 +131,10 @@ impl EntryHeader {
     /// The header at the start of `bytes`, if there is a whole one with a right checksum.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..ENTRY_HEADER as usize)?;
-        if bytes[14] != ENTRY_VERSION || le_u32(bytes, 0) != crc32c::crc32c(&bytes[4..]) {
+        if bytes[14] != ENTRY_VERSION
+            || le_u64(bytes, 32) >= OFFSET_LIMIT
+            || le_u32(bytes, 0) != crc32c::crc32c(&bytes[4..])
+        {
             return None;
         }
         Some(Self {

@@ -16,8 +16,10 @@ use crate::valuelog::entry::{FILE_HEADER, encode_file_header};
 const SMALLEST_FILE: u32 = 16 << 20;
 /// A file takes at most this share of the file system that it is on.
 const SHARE_OF_DISK: u64 = 16;
-/// No file is smaller than this, however small the disk is.
+/// No file is smaller than this because the disk is small.
 const LEAST_FILE: u32 = 2 << 20;
+/// A file made of the reserve takes this share of it, so that there can be several.
+const SHARE_OF_RESERVE: u64 = 8;
 
 /// One file of the value log.
 #[derive(Debug)]
@@ -94,6 +96,15 @@ pub(crate) struct Files {
     limits: FileLimits,
 }
 
+/// Whose room a new file takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// What is free beyond the reserve.
+    Free,
+    /// The reserve: for what is needed to get out of a full disk.
+    Reserve,
+}
+
 /// What bounds the making of files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileLimits {
@@ -108,11 +119,13 @@ impl Files {
         fs::create_dir_all(directory)?;
         let mut open = BTreeMap::new();
         let mut free = Vec::new();
+        let mut sidecars = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             let Some(id) = path
                 .file_stem()
                 .and_then(|s| s.to_str())
+                .and_then(|s| s.split('.').next())
                 .and_then(|s| s.parse::<u32>().ok())
             else {
                 continue;
@@ -122,7 +135,15 @@ impl Files {
                     open.insert(id, Arc::new(ValueLogFile::open(id, path)?));
                 }
                 Some("free") => free.push(path),
+                Some("idx") => sidecars.push((id, path)),
+                Some("tmp") => fs::remove_file(&path)?,
                 _ => {}
+            }
+        }
+        // A file may be gone while its sidecar was still being written.
+        for (id, path) in sidecars {
+            if !open.contains_key(&id) {
+                fs::remove_file(&path)?;
             }
         }
         Ok(Self {
@@ -167,12 +188,12 @@ impl Files {
         })
     }
 
-    /// Makes file `id`, with room for an entry of `least` bytes: reuses a dead file, or allocates a new one.
+    /// Makes file `id`, with at least `least` bytes: reuses a dead file, or allocates a new one.
     ///
     /// # Errors
     ///
-    /// `StorageFull` if only the reserve would be left.
-    pub fn make(&self, id: u32, least: u32) -> io::Result<Arc<ValueLogFile>> {
+    /// `StorageFull` if there is not enough of the room that it may take.
+    pub fn make(&self, id: u32, least: u32, room: Room) -> io::Result<Arc<ValueLogFile>> {
         let path = self.directory.join(format!("{id:08}.vlog"));
         let recycled = self
             .free
@@ -180,8 +201,8 @@ impl Files {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let made = match recycled {
-            Some(old) => self.reuse(&old, id, &path, least),
-            None => self.allocate(id, &path, least),
+            Some(old) => self.reuse(&old, id, &path, least, room),
+            None => self.allocate(id, &path, least, room),
         };
         if made.is_err() {
             // Half a file must not be taken for one at the next start. If it cannot be removed either, it
@@ -191,20 +212,43 @@ impl Files {
         made
     }
 
-    fn reuse(&self, old: &Path, id: u32, path: &Path, least: u32) -> io::Result<Arc<ValueLogFile>> {
+    fn reuse(
+        &self,
+        old: &Path,
+        id: u32,
+        path: &Path,
+        least: u32,
+        room: Room,
+    ) -> io::Result<Arc<ValueLogFile>> {
         if fs::metadata(old)?.len() < u64::from(least) {
             fs::remove_file(old)?;
-            return self.allocate(id, path, least);
+            return self.allocate(id, path, least, room);
         }
         fs::rename(old, path)?;
         let file = ValueLogFile::open(id, path.to_owned())?;
         self.begin(file)
     }
 
-    fn allocate(&self, id: u32, path: &Path, least: u32) -> io::Result<Arc<ValueLogFile>> {
+    fn allocate(
+        &self,
+        id: u32,
+        path: &Path,
+        least: u32,
+        room: Room,
+    ) -> io::Result<Arc<ValueLogFile>> {
         let space = self.disk_space()?;
-        let capacity = file_capacity(self.limits.file_bytes, id, space, least);
-        if space.available < u64::from(capacity) + self.limits.reserve(space) {
+        let reserve = self.limits.reserve(space);
+        let (capacity, kept) = match room {
+            Room::Free => (
+                file_capacity(self.limits.file_bytes, id, space, least),
+                reserve,
+            ),
+            Room::Reserve => (
+                reserve_file_capacity(self.limits.file_bytes, reserve, least),
+                0,
+            ),
+        };
+        if space.available < u64::from(capacity) + kept {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let file = OpenOptions::new()
@@ -247,16 +291,12 @@ impl Files {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
         let Some(file) = removed else { return Ok(()) };
-        match fs::remove_file(file.sidecar_path()) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+        remove_if_there(&file.sidecar_path())?;
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let unread = Arc::strong_count(&file) == 1;
-        if unread
-            && free.len() < self.limits.recycled_files
-            && file.capacity == self.limits.file_bytes
-        {
+        // Sealing may have cut the file: what counts is its length now.
+        let full_size = file.len()? == self.limits.file_bytes;
+        if unread && full_size && free.len() < self.limits.recycled_files {
             let kept = file.path.with_extension("free");
             fs::rename(&file.path, &kept)?;
             free.push(kept);
@@ -269,15 +309,14 @@ impl Files {
 
     /// Unlinks a file that holds no entries.
     pub fn discard(&self, id: u32) -> io::Result<()> {
-        match self
+        let removed = self
             .open
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id)
-        {
-            Some(file) => fs::remove_file(&file.path),
-            None => Ok(()),
-        }
+            .remove(&id);
+        let Some(file) = removed else { return Ok(()) };
+        remove_if_there(&file.sidecar_path())?;
+        fs::remove_file(&file.path)
     }
 
     /// Unlinks the files that are kept for reuse: the disk is full.
@@ -292,6 +331,13 @@ impl Files {
                 tracing::warn!(path = %path.display(), %error, "could not remove a recycled file");
             }
         }
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 
@@ -315,6 +361,16 @@ fn file_capacity(configured: u32, id: u32, space: DiskSpace, least: u32) -> u32 
     )
 }
 
+/// The size of a file that is made of the reserve: small, so that the reserve lasts for several.
+fn reserve_file_capacity(configured: u32, reserve: u64, least: u32) -> u32 {
+    let share = u32::try_from(reserve / SHARE_OF_RESERVE).unwrap_or(u32::MAX);
+    let wanted = share.min(LEAST_FILE).min(configured);
+    wanted
+        .max(least)
+        .checked_next_multiple_of(FILE_HEADER)
+        .unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +391,11 @@ mod tests {
             available: 64 << 20,
         };
         assert_eq!(file_capacity(256 << 20, 9, small, 0), 4 << 20);
+        assert_eq!(reserve_file_capacity(256 << 20, 16 << 20, 0), 2 << 20);
+        assert_eq!(reserve_file_capacity(256 << 20, 1 << 20, 5000), 128 << 10);
+        assert_eq!(
+            reserve_file_capacity(256 << 20, 1 << 20, 200_000),
+            49 * 4096
+        );
     }
 }

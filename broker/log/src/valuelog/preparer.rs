@@ -6,8 +6,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::valuelog::files::{Files, ValueLogFile};
-use crate::valuelog::sidecar;
+use crate::types::Lsn;
+use crate::valuelog::entry::FILE_HEADER;
+use crate::valuelog::files::{Files, Room, ValueLogFile};
+use crate::valuelog::scan;
+use crate::valuelog::sidecar::{self, SidecarBuilder};
 
 /// Requests that may wait for the thread; the writer asks for one file at a time and seals one at a time.
 const QUEUE: usize = 16;
@@ -16,11 +19,15 @@ enum Request {
     Make {
         id: u32,
         least: u32,
+        room: Room,
     },
     Seal {
         file: Arc<ValueLogFile>,
         end: u32,
         sidecar: Vec<u8>,
+    },
+    AddSidecar {
+        file: Arc<ValueLogFile>,
     },
 }
 
@@ -28,6 +35,8 @@ enum Request {
 pub(crate) struct Preparer {
     requests: Option<SyncSender<Request>>,
     ready: Arc<Ready>,
+    /// A file was asked for and has not been taken.
+    asked: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,17 +57,22 @@ impl Preparer {
         Ok(Self {
             requests: Some(requests),
             ready,
+            asked: false,
             thread: Some(thread),
         })
     }
 
-    /// Asks for file `id` with room for an entry of `least` bytes; [`Preparer::take`] hands it out.
-    pub fn make(&self, id: u32, least: u32) {
-        self.send(Request::Make { id, least });
+    /// Asks for file `id` with at least `least` bytes; [`Preparer::take`] hands it out.
+    pub fn make(&mut self, id: u32, least: u32, room: Room) {
+        self.asked = true;
+        self.send(Request::Make { id, least, room });
     }
 
-    /// Waits for the file that was asked for.
-    pub fn take(&self) -> io::Result<Arc<ValueLogFile>> {
+    /// Waits for the file that was asked for; nothing if none was.
+    pub fn take(&mut self) -> Option<io::Result<Arc<ValueLogFile>>> {
+        if !std::mem::take(&mut self.asked) {
+            return None;
+        }
         let mut slot = self
             .ready
             .slot
@@ -66,7 +80,7 @@ impl Preparer {
             .unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(result) = slot.take() {
-                return result;
+                return Some(result);
             }
             slot = self
                 .ready
@@ -74,6 +88,11 @@ impl Preparer {
                 .wait(slot)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Writes the sidecar of a file that was sealed without one, since the process ended before.
+    pub fn add_sidecar(&self, file: Arc<ValueLogFile>) {
+        self.send(Request::AddSidecar { file });
     }
 
     /// Finishes a file that gets no more entries: cuts off the rest, and writes the sidecar.
@@ -105,18 +124,25 @@ impl Drop for Preparer {
 
 fn run(files: &Files, queue: &Receiver<Request>, ready: &Ready) {
     while let Ok(request) = queue.recv() {
-        match request {
-            Request::Make { id, least } => {
-                let made = files.make(id, least);
+        let (file, result) = match request {
+            Request::Make { id, least, room } => {
+                let made = files.make(id, least, room);
                 *ready.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
                 ready.filled.notify_all();
+                continue;
             }
             Request::Seal { file, end, sidecar } => {
-                if let Err(error) = seal(&file, end, &sidecar) {
-                    // Without a sidecar the file is scanned when the index is rebuilt: slower, not less safe.
-                    tracing::warn!(file = file.id, %error, "could not finish a sealed file");
-                }
+                let result = seal(&file, end, &sidecar);
+                (file, result)
             }
+            Request::AddSidecar { file } => {
+                let result = add_sidecar(&file);
+                (file, result)
+            }
+        };
+        if let Err(error) = result {
+            // Without a sidecar the file is scanned when the index is rebuilt: slower, not less safe.
+            tracing::warn!(file = file.id, %error, "could not finish a sealed file");
         }
     }
 }
@@ -127,4 +153,15 @@ fn seal(file: &ValueLogFile, end: u32, rows: &[u8]) -> io::Result<()> {
         file.cut(end)?;
     }
     sidecar::write(&file.sidecar_path(), rows)
+}
+
+/// The file ends where its entries end, and all of them are known to be durable.
+fn add_sidecar(file: &ValueLogFile) -> io::Result<()> {
+    let end = file.len()?;
+    let scanned = scan::verify(file, FILE_HEADER, Lsn::new(file.id, end))?;
+    let mut builder = SidecarBuilder::default();
+    scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
+        builder.push(&record)
+    })?;
+    sidecar::write(&file.sidecar_path(), &builder.finish(end))
 }

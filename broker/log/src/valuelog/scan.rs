@@ -26,6 +26,8 @@ pub(crate) struct ScanReport {
     pub holes: Vec<(u32, u32)>,
     /// Places of entries whose payload fails its checksum.
     pub bad_payloads: Vec<u32>,
+    /// Bytes behind the end that look like entries and were never acknowledged.
+    pub torn_bytes: u32,
 }
 
 /// Checks all entries of `file` from `from` on, payloads included. `proven` is known to be durable.
@@ -48,7 +50,7 @@ pub(crate) fn verify(file: &ValueLogFile, from: u32, proven: Lsn) -> io::Result<
                 position += header.stored_bytes();
                 end = position;
             }
-            None => match window.next_header(file, position + 8)? {
+            None => match window.next_header(file, position.saturating_add(8))? {
                 Some(next) => {
                     doubtful.push((position, Some(next)));
                     position = next;
@@ -69,6 +71,7 @@ fn judge(file: u32, end: u32, doubtful: &[(u32, Option<u32>)], proven: Lsn) -> S
     for (position, hole_end) in doubtful {
         if Lsn::new(file, *position) >= proven {
             report.end = *position;
+            report.torn_bytes = end - *position;
             break;
         }
         match hole_end {
@@ -177,16 +180,25 @@ impl Window {
 
     /// The first place from `position` on that holds an entry.
     fn next_header(&mut self, file: &ValueLogFile, mut position: u32) -> io::Result<Option<u32>> {
-        loop {
-            let place = Lsn::new(file.id, position);
-            let Some(bytes) = self.bytes(file, position, ENTRY_HEADER)? else {
-                return Ok(None);
-            };
-            if le_u64(bytes, 16) == place.0 && self.header(file, position)?.is_some() {
-                return Ok(Some(position));
+        while self.bytes(file, position, ENTRY_HEADER)?.is_some() {
+            let at = (position - self.start) as usize;
+            let view = &self.bytes[at..self.filled];
+            let seen = crate::types::length_u32(view.len()) & !7;
+            // Every entry names its own place: that alone tells most of what is not one.
+            let candidate = view
+                .chunks_exact(8)
+                .skip(2)
+                .zip((position..).step_by(8))
+                .find(|(word, place)| le_u64(word, 0) == Lsn::new(file.id, *place).0)
+                .map(|(_, place)| place);
+            match candidate {
+                Some(place) if self.header(file, place)?.is_some() => return Ok(Some(place)),
+                Some(place) => position = place + 8,
+                // The last words of the window may begin an entry that it does not hold whole.
+                None => position += seen.saturating_sub(16).max(8),
             }
-            position += 8;
         }
+        Ok(None)
     }
 
     fn producer(

@@ -41,12 +41,12 @@ impl SidecarBuilder {
             .extend_from_slice(&stamp.base_sequence.to_le_bytes());
     }
 
-    /// The sidecar's bytes: rows, then their CRC-32C, four bytes of zero, and where the entries end.
+    /// The sidecar's bytes: rows, where the entries end, the CRC-32C of all that, and four bytes of zero.
     pub fn finish(mut self, end: u32) -> Vec<u8> {
+        self.rows.extend_from_slice(&u64::from(end).to_le_bytes());
         let crc = crc32c::crc32c(&self.rows);
         self.rows.extend_from_slice(&crc.to_le_bytes());
         self.rows.extend_from_slice(&[0; 4]);
-        self.rows.extend_from_slice(&u64::from(end).to_le_bytes());
         self.rows
     }
 }
@@ -60,23 +60,51 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-/// The entries of file `id` and where they end, if the sidecar is there and sound.
-pub(crate) fn read(path: &Path, id: u32) -> Option<(Vec<EntryRecord>, u32)> {
-    decode(&fs::read(path).ok()?, id)
+/// A sound sidecar.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    bytes: Vec<u8>,
+    file: u32,
+    /// Where the entries of the file end.
+    pub end: u32,
 }
 
-/// The inverse of [`SidecarBuilder`].
-pub(crate) fn decode(bytes: &[u8], id: u32) -> Option<(Vec<EntryRecord>, u32)> {
-    let (rows, trailer) = bytes.split_at_checked(bytes.len().checked_sub(TRAILER)?)?;
-    if !rows.len().is_multiple_of(ROW) || le_u32(trailer, 0) != crc32c::crc32c(rows) {
-        return None;
+impl Sidecar {
+    /// The sidecar of file `id`, if it is there and sound.
+    pub fn read(path: &Path, id: u32) -> Option<Self> {
+        Self::decode(fs::read(path).ok()?, id)
     }
-    let end = u32::try_from(le_u64(trailer, 8)).ok()?;
-    let records = rows
-        .chunks_exact(ROW)
-        .map(|row| decode_row(row, id))
-        .collect::<Option<Vec<_>>>()?;
-    Some((records, end))
+
+    /// The inverse of [`SidecarBuilder`].
+    pub fn decode(bytes: Vec<u8>, id: u32) -> Option<Self> {
+        let rows = bytes.len().checked_sub(TRAILER)?;
+        let covered = &bytes[..rows + 8];
+        let sound = rows.is_multiple_of(ROW)
+            && bytes[rows + 12..] == [0; 4]
+            && le_u32(&bytes, rows + 8) == crc32c::crc32c(covered);
+        if !sound {
+            return None;
+        }
+        let end = u32::try_from(le_u64(&bytes, rows)).ok()?;
+        let sidecar = Self {
+            bytes,
+            file: id,
+            end,
+        };
+        let whole = sidecar.rows().all(|row| row.is_some());
+        whole.then_some(sidecar)
+    }
+
+    /// The entries, in the order of the file.
+    pub fn entries(&self) -> impl Iterator<Item = EntryRecord> {
+        self.rows().flatten()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Option<EntryRecord>> {
+        let rows = &self.bytes[..self.bytes.len() - TRAILER];
+        rows.chunks_exact(ROW)
+            .map(|row| decode_row(row, self.file))
+    }
 }
 
 fn decode_row(row: &[u8], id: u32) -> Option<EntryRecord> {
@@ -131,12 +159,17 @@ mod tests {
         let mut builder = SidecarBuilder::default();
         records.iter().for_each(|r| builder.push(r));
         let bytes = builder.finish(4256);
-        assert_eq!(decode(&bytes, 5), Some((records, 4256)));
-        assert_eq!(decode(&bytes, 6), None);
-        for at in 0..bytes.len() - TRAILER {
+        let decoded = Sidecar::decode(bytes.clone(), 5).unwrap();
+        assert_eq!(decoded.entries().collect::<Vec<_>>(), records);
+        assert_eq!(decoded.end, 4256);
+        assert!(Sidecar::decode(bytes.clone(), 6).is_none());
+        for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert_eq!(decode(&damaged, 5), None, "byte {at}");
+            assert!(Sidecar::decode(damaged, 5).is_none(), "byte {at}");
+        }
+        for length in 0..bytes.len() {
+            assert!(Sidecar::decode(bytes[..length].to_vec(), 5).is_none(), "length {length}");
         }
     }
 }

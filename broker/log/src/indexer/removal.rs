@@ -1,0 +1,236 @@
+//! Removing rows: what a truncation cuts off, what retention and deletion leave behind, and producers.
+
+use crate::fold::Extent;
+use crate::index::{Index, IndexError, keys};
+use crate::indexer::fold::Indexing;
+use crate::partition::producers::ProducerTable;
+use crate::types::PartitionId;
+
+/// Rows that one round of trimming removes at the most.
+const TRIM_AT_ONCE: usize = 4096;
+
+/// Producers that have expired, or were pushed out by others.
+#[derive(Debug)]
+pub(crate) struct Forgotten {
+    pub partition: PartitionId,
+    pub producers: Vec<i64>,
+    /// The log's end at that time: a producer that has written since is not meant.
+    pub before: u64,
+}
+
+impl Indexing {
+    /// Removes everything from `log_end` on.
+    pub(super) fn truncate(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        log_end: u64,
+    ) -> Result<(), IndexError> {
+        self.commit(index)?;
+        let mut batches = Vec::new();
+        index.batches(id, log_end, &mut |base, location| {
+            batches.push((base, location));
+            true
+        })?;
+        for (base, location) in batches {
+            self.drop_batch(id, base, &location);
+        }
+        self.remove_times(index, id, i64::MAX, log_end.saturating_sub(1))?;
+        for (producer, bytes) in producer_rows(index, id)? {
+            let mut table = ProducerTable::default();
+            table.decode_into(producer, &bytes);
+            table.truncate_suffix(log_end);
+            match table.encode(producer) {
+                Some(bytes) => self.changes.put(keys::producer(id, producer), bytes),
+                None => self.changes.remove(keys::producer(id, producer)),
+            }
+        }
+        self.touched.insert(id);
+        self.commit(index)
+    }
+
+    /// Removes the batches that truncations have cut off that are not in the log any more.
+    pub(super) fn cut_off(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        extent: &Extent,
+    ) -> Result<(), IndexError> {
+        let Some(from) = extent.truncations.iter().map(|t| t.offset).min() else {
+            return Ok(());
+        };
+        self.commit(index)?;
+        let mut batches = Vec::new();
+        index.batches(id, from, &mut |base, location| {
+            if extent.has_cut_off(base, location.lsn) {
+                batches.push((base, location));
+            }
+            true
+        })?;
+        for (base, location) in batches {
+            self.drop_batch(id, base, &location);
+        }
+        self.commit(index)
+    }
+
+    /// Removes the rows of the time index for times up to `timestamp` that point behind `offset`.
+    pub(super) fn remove_times(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        timestamp: i64,
+        offset: u64,
+    ) -> Result<(), IndexError> {
+        let changes = &mut self.changes;
+        index.scan(
+            &keys::times_start(id),
+            &keys::times_after(id, timestamp),
+            &mut |key, value| {
+                if keys::parse_u64(value).is_none_or(|at| at > offset) {
+                    changes.remove(key);
+                }
+                true
+            },
+        )
+    }
+
+    /// Removes the rows of producers that are forgotten.
+    pub fn forget_producers(
+        &mut self,
+        index: &Index,
+        forgotten: &Forgotten,
+    ) -> Result<(), IndexError> {
+        let id = forgotten.partition;
+        for producer in &forgotten.producers {
+            let newest = match self.producers.get(&id) {
+                Some((table, touched)) if touched.contains(producer) => {
+                    table.newest_offset(*producer)
+                }
+                _ => {
+                    let mut table = ProducerTable::default();
+                    if let Some(bytes) = index.producer(id, *producer)? {
+                        table.decode_into(*producer, &bytes);
+                    }
+                    table.newest_offset(*producer)
+                }
+            };
+            if newest.is_some_and(|offset| offset >= forgotten.before) {
+                continue;
+            }
+            self.changes.remove(keys::producer(id, *producer));
+            if let Some((_, touched)) = self.producers.get_mut(&id) {
+                touched.remove(producer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the state of all producers.
+    pub fn forget_all_producers(&mut self, index: &Index) -> Result<(), IndexError> {
+        self.commit(index)?;
+        let changes = &mut self.changes;
+        index.producers(&mut |id, producer, _| changes.remove(keys::producer(id, producer)))?;
+        self.commit(index)
+    }
+
+    pub fn has_trims(&self) -> bool {
+        !self.trims.is_empty()
+    }
+
+    /// Removes some of the rows of one partition that nothing reaches any more. True if there were some.
+    pub fn trim(&mut self, index: &Index) -> Result<bool, IndexError> {
+        let Some(id) = self.trims.first().copied() else {
+            return Ok(false);
+        };
+        let Some((log_start, deleted)) =
+            self.rows.get(&id).map(|r| (r.extent.log_start, r.deleted))
+        else {
+            self.trims.remove(&id);
+            return Ok(false);
+        };
+        let mut dead = Vec::new();
+        index.batches(id, 0, &mut |base, location| {
+            let reachable = !deleted && base + u64::from(location.last_offset_delta) >= log_start;
+            if !reachable {
+                dead.push((base, location));
+            }
+            !reachable && dead.len() < TRIM_AT_ONCE
+        })?;
+        for (base, location) in &dead {
+            self.drop_batch(id, *base, location);
+        }
+        let mut removed = dead.len();
+        if removed < TRIM_AT_ONCE {
+            removed += self.trim_times(index, id, log_start, deleted)?;
+        }
+        let done = removed < TRIM_AT_ONCE;
+        if done {
+            self.trims.remove(&id);
+        }
+        if done && deleted {
+            for (producer, _) in producer_rows(index, id)? {
+                self.changes.remove(keys::producer(id, producer));
+            }
+            self.changes.remove(keys::partition(id));
+            self.rows.remove(&id);
+            self.touched.remove(&id);
+            removed += 1;
+        } else if removed > 0 {
+            self.touched.insert(id);
+        }
+        Ok(removed > 0)
+    }
+
+    fn trim_times(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        log_start: u64,
+        all: bool,
+    ) -> Result<usize, IndexError> {
+        let mut removed = 0;
+        let changes = &mut self.changes;
+        index.scan(
+            &keys::times_start(id),
+            &keys::times_end(id),
+            &mut |key, value| {
+                let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
+                if dead {
+                    changes.remove(key);
+                    removed += 1;
+                }
+                dead && removed < TRIM_AT_ONCE
+            },
+        )?;
+        Ok(removed)
+    }
+
+    /// Forgets files that are gone, and truncations that nothing is left of.
+    pub fn forget_files(&mut self, exists: impl Fn(u32) -> bool, oldest: u32) {
+        for row in self.rows.values_mut() {
+            let truncations = &mut row.extent.truncations;
+            truncations.retain(|t| t.before.file() >= oldest);
+        }
+        let changes = &mut self.changes;
+        self.files.retain(|id, _| {
+            let there = exists(*id);
+            if !there {
+                changes.remove(keys::file(*id));
+            }
+            there
+        });
+    }
+}
+
+/// The stored state of all producers of a partition.
+fn producer_rows(index: &Index, id: PartitionId) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
+    let mut rows = Vec::new();
+    let (from, to) = keys::producers(id);
+    index.scan(&from, &to, &mut |key, value| {
+        if let Some(producer) = key.get(9..).and_then(keys::parse_u64) {
+            rows.push((producer.cast_signed(), value.to_vec()));
+        }
+        true
+    })?;
+    Ok(rows)
+}
