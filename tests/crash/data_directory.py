@@ -190,6 +190,6 @@ def zigzag(reader: Reader) -> int:
 def committed(broker: CrashBroker, directory: Directory) -> dict[Place, int]:
     """The group's offsets."""
     member = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": GROUP, "log_level": 2})
-    places = member.committed([TopicPartition(*place) for place in directory.batches], TIMEOUT_S)
+    places = member.committed([TopicPartition(*place) for place in directory.batches], 10)
     member.close()
     return {(place.topic, place.partition): place.offset for place in places}
