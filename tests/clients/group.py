@@ -59,7 +59,11 @@ class Group:
 
     def wait_values(self, wanted: set[bytes]) -> None:
         """Waits until every one of these values was delivered to the group."""
-        self._wait("all records are delivered", lambda: wanted <= {record.value for record in self.records()})
+
+        def missing() -> set[bytes]:
+            return wanted - {record.value for record in self.records()}
+
+        self._wait("all records are delivered", lambda: not missing(), lambda: f"missing are {sorted(missing())[:20]}")
 
     def commit_all(self) -> None:
         """Has the members commit until the group's committed offsets are the ends of all partitions.
@@ -78,19 +82,23 @@ class Group:
 
     def end_offsets(self) -> dict[int, int]:
         """The end offsets of all partitions that have records."""
-        # A new admin client each time: librdkafka's ListOffsets fails with FENCED_LEADER_EPOCH when it
-        # remembers the leader epoch from before a restart.
-        admin = AdminClient({"bootstrap.servers": self.arguments["bootstrap"]})
+        admin = self._new_admin()
         asked = {TopicPartition(self.topic, partition): OffsetSpec.latest() for partition in range(self.partitions)}
         found = {place.partition: future.result(30).offset for place, future in admin.list_offsets(asked).items()}
         return {partition: offset for partition, offset in found.items() if offset > 0}
 
     def committed_offsets(self) -> dict[int, int]:
         """The group's committed offsets as the broker tells anyone who asks."""
-        admin = AdminClient({"bootstrap.servers": self.arguments["bootstrap"]})
+        admin = self._new_admin()
         answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.name)])
         places = answer[self.name].result(30).topic_partitions
         return {place.partition: place.offset for place in places if place.offset > 0}
+
+    def _new_admin(self) -> AdminClient:
+        """A new admin client for each question: one that lived through a restart of the broker remembers
+        leader epochs and coordinators from before, and gives up with an error about them."""
+        settings = {"bootstrap.servers": self.arguments["bootstrap"], "reconnect.backoff.max.ms": 500, "log_level": 2}
+        return AdminClient(settings)
 
     def _wait(self, what: str, holds, detail=lambda: "") -> None:
         deadline = time.monotonic() + WAIT_S

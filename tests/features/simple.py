@@ -7,11 +7,15 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 TIMEOUT_S = 60
+QUIET = {"log_level": 2}
+"""Clients that live through a restart need not tell about each failed connection."""
+LEADER_UNSETTLED = ("UNKNOWN_LEADER_EPOCH", "FENCED_LEADER_EPOCH", "NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE")
+"""What a broker may answer for a moment after its start."""
 
 
 def admin(broker) -> AdminClient:
     """An admin client; it must stay referenced until its futures are done."""
-    return AdminClient({"bootstrap.servers": broker.bootstrap})
+    return AdminClient({**QUIET, "bootstrap.servers": broker.bootstrap})
 
 
 def create(broker, topic: str, partitions: int = 1, **config: str) -> None:
@@ -24,7 +28,7 @@ def create(broker, topic: str, partitions: int = 1, **config: str) -> None:
 def producer(broker, **config) -> Producer:
     """An idempotent producer."""
     dotted = {name.replace("_", "."): value for name, value in config.items()}
-    return Producer({"bootstrap.servers": broker.bootstrap, "enable.idempotence": True, **dotted})
+    return Producer({**QUIET, "bootstrap.servers": broker.bootstrap, "enable.idempotence": True, **dotted})
 
 
 def produce(broker, topic: str, values, key=None, partition: int = 0, timestamps=None, **config) -> list[int]:
@@ -49,7 +53,7 @@ def consumer(broker, group: str = "unused", **config) -> Consumer:
     """A consumer that commits only when told."""
     dotted = {name.replace("_", "."): value for name, value in config.items()}
     fixed = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "session.timeout.ms": 10_000}
-    return Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group, **fixed, **dotted})
+    return Consumer({**QUIET, "bootstrap.servers": broker.bootstrap, "group.id": group, **fixed, **dotted})
 
 
 def read(client: Consumer, count: int) -> list[Message]:
@@ -85,10 +89,19 @@ def read_partition(broker, topic: str, partition: int = 0, start: int | None = N
 
 
 def offset_at(broker, topic: str, spec: OffsetSpec, partition: int = 0):
-    """What ListOffsets answers for one partition."""
+    """What ListOffsets answers for one partition; asked again while a partition's leader is being settled."""
     client = admin(broker)
     place = TopicPartition(topic, partition)
-    return client.list_offsets({place: spec})[place].result(TIMEOUT_S)
+
+    def answer():
+        try:
+            return client.list_offsets({place: spec})[place].result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() not in LEADER_UNSETTLED:
+                raise
+            return None
+
+    return wait_until("the partition has its leader", answer)
 
 
 def wait_until(what: str, found: Callable[[], object], timeout_s: float = TIMEOUT_S):

@@ -103,7 +103,7 @@ impl Log {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(partition = partition.label(), error, "compaction stopped")
+                    tracing::warn!(partition = partition.label(), error, "compaction stopped");
                 }
             }
         }
@@ -159,13 +159,21 @@ impl Log {
     ) -> Result<Option<Plan>, String> {
         let positions = partition.positions();
         let (cleaned_end, delete_horizon) = partition.compaction_state();
-        let dirty_start = cleaned_end.max(positions.log_start);
+        // A truncation may have made a batch the newest one that was compacted before.
+        let mut newest = positions.durable_end;
+        if let Some(last) = newest.checked_sub(1) {
+            partition.visit(self.shared(), last, &mut |base, _| {
+                newest = newest.min(base);
+                false
+            })?;
+        }
+        let dirty_start = cleaned_end.min(newest).max(positions.log_start);
         let youngest = now_ms.saturating_sub(i64::try_from(policy.min_lag_ms).unwrap_or(i64::MAX));
         let oldest = now_ms.saturating_sub(i64::try_from(policy.max_lag_ms).unwrap_or(i64::MAX));
         let (mut dirty_bytes, mut end, mut overdue) = (0u64, dirty_start, false);
         partition.visit(self.shared(), dirty_start, &mut |base, location| {
             let last = base + u64::from(location.last_offset_delta);
-            if last + 1 >= positions.durable_end || location.max_timestamp > youngest {
+            if base >= newest || location.max_timestamp > youngest {
                 return false;
             }
             dirty_bytes += u64::from(location.length);
@@ -366,6 +374,11 @@ impl<'a> Rewriter<'a> {
             Rewrite::Keep => self.flush_marker()?,
             Rewrite::Replace(payload) => {
                 self.flush_marker()?;
+                let header = BatchHeader::parse(&payload).map_err(|e| e.to_string())?;
+                let location = Location {
+                    max_timestamp: header.max_timestamp,
+                    ..location
+                };
                 self.write(base, location, payload)?;
             }
         }

@@ -102,9 +102,7 @@ fn has_sound_files(directory: &Path) -> bool {
             .file_stem()
             .and_then(|s| s.to_str())
             .and_then(|s| s.parse().ok());
-        id.is_some_and(|id| {
-            read_head(&path).is_ok_and(|head| file_header_is_sound(&head, id))
-        })
+        id.is_some_and(|id| read_head(&path).is_ok_and(|head| file_header_is_sound(&head, id)))
     })
 }
 

@@ -326,7 +326,12 @@ mod tests {
         )
     }
 
-    fn entry(kind: EntryKind, position: u32, base_offset: u64, last_offset_delta: u32) -> EntryHeader {
+    fn entry(
+        kind: EntryKind,
+        position: u32,
+        base_offset: u64,
+        last_offset_delta: u32,
+    ) -> EntryHeader {
         EntryHeader {
             length: 0,
             payload_crc: 0,
@@ -347,7 +352,9 @@ mod tests {
         extent.apply(&entry(EntryKind::Append, 100, 0, 99));
         extent.apply(&entry(EntryKind::TruncateSuffix, 200, 50, 0));
         assert!(extent.has_cut_off(50, Lsn::new(1, 199)));
-        assert!(!extent.has_cut_off(49, Lsn::new(1, 199)) && !extent.has_cut_off(50, Lsn::new(1, 201)));
+        assert!(
+            !extent.has_cut_off(49, Lsn::new(1, 199)) && !extent.has_cut_off(50, Lsn::new(1, 201))
+        );
         extent.apply(&entry(EntryKind::Append, 300, 50, 49));
         extent.apply(&entry(EntryKind::TruncateSuffix, 400, 70, 0));
         assert_eq!(extent.truncations.len(), 2);
@@ -418,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
             let _ = Extents::decode(&bytes);
         }
     }

@@ -507,4 +507,3 @@ fn load_found(
         .map_err(failed)?;
     Ok(found)
 }
-

@@ -148,11 +148,16 @@ impl Queue {
         }
     }
 
-    /// Enqueues `op`; gives it back if the queue is closed.
-    pub fn push(&self, op: Op) -> Result<(), Op> {
+    /// Enqueues `op`.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`]; the completion is not called then.
+    pub fn push(&self, mut op: Op) -> Result<(), AppendError> {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Err(op);
+            op.done = None;
+            return Err(AppendError::Closed);
         }
         waiting.bytes += op.stored_bytes() as usize;
         waiting.ops.push_back(op);

@@ -47,7 +47,7 @@ impl Log {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(file = file.id, %error, "could not copy a file's live entries forward")
+                    tracing::warn!(file = file.id, %error, "could not copy a file's live entries forward");
                 }
             }
         }
@@ -93,7 +93,7 @@ impl Log {
                     retired += 1;
                 }
                 Err(error) => {
-                    tracing::warn!(file = id, %error, "could not give a value log file back")
+                    tracing::warn!(file = id, %error, "could not give a value log file back");
                 }
             }
         }

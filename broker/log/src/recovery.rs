@@ -75,13 +75,12 @@ pub(crate) fn recover(
         .and_then(|index| Ok((Indexing::load(&index)?, index)))
         .map_err(|e| e.to_string())
         .and_then(|(indexing, index)| usable(&indexing, files).map(|()| (index, indexing)));
-    let found =
-        opened.and_then(
-            |(index, indexing)| match catch_up(files, &index, indexing, proven, &mut report) {
-                Ok(indexing) => Ok((index, indexing)),
-                Err(error) => Err(error.to_string()),
-            },
-        );
+    let found = opened.and_then(|(index, indexing)| {
+        match catch_up(files, &index, indexing, proven, &mut report) {
+            Ok(indexing) => Ok((index, indexing)),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     let (index, mut indexing) = match found {
         Ok(found) => found,
         Err(reason) => {

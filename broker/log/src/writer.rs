@@ -209,9 +209,8 @@ impl Writer {
             self.extents.forget_truncations(oldest.id);
         }
         let snapshot = self.extents.encode();
-        let needed = u64::from(FILE_HEADER)
-            + u64::from(stored_bytes(length_u32(snapshot.len())))
-            + bytes;
+        let needed =
+            u64::from(FILE_HEADER) + u64::from(stored_bytes(length_u32(snapshot.len()))) + bytes;
         let file = self.next_file(with_reserve(needed)?, room)?;
         self.next_id += 1;
         self.seal()?;

@@ -120,7 +120,7 @@ fn start(
     let slot = waiting.index();
     leader
         .delete_records_before(target, move |result| {
-            waiting.fill(result.map_err(ApiError::from))
+            waiting.fill(result.map_err(ApiError::from));
         })
         .map_err(ApiError::from)?;
     Ok((leader, slot))

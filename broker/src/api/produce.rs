@@ -242,7 +242,7 @@ fn start_partition(
     let slot = waiting.index();
     leader
         .append(batch.bytes, move |result| {
-            waiting.fill(result.map_err(ApiError::from))
+            waiting.fill(result.map_err(ApiError::from));
         })
         .map_err(ApiError::from)?;
     Ok(Queued {

@@ -19,7 +19,7 @@ async def create(bootstrap, topic, partitions):
 async def produce(bootstrap, topic, codec):
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, compression_type=None if codec == "none" else codec,
-        enable_idempotence=True, linger_ms=20, max_batch_size=65_536,
+        enable_idempotence=True, linger_ms=20, max_batch_size=65_536, request_timeout_ms=120_000,
     )  # fmt: skip
     await producer.start()
 

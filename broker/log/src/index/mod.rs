@@ -142,10 +142,7 @@ impl Index {
     fn last_commit(&self) -> Result<u64, IndexError> {
         let mut rows = Vec::new();
         self.collect(keys::COMMIT, &mut rows, |key, value| {
-            Some((
-                keys::parse_u64(key.get(1..)?)?,
-                keys::parse_u64(value)?,
-            ))
+            Some((keys::parse_u64(key.get(1..)?)?, keys::parse_u64(value)?))
         })?;
         chain::last_number(&rows)
             .ok_or_else(|| IndexError("commits are missing from the middle of the journal".into()))

@@ -108,14 +108,8 @@ impl Partition {
             outcome,
             done: Some(done),
         };
-        match shared.queue.push(op) {
-            Ok(()) => Ok(outcome),
-            Err(mut op) => {
-                // The caller learns it from the result; the completion is for what was enqueued.
-                op.done = None;
-                Err(AppendError::Closed)
-            }
-        }
+        shared.queue.push(op)?;
+        Ok(outcome)
     }
 
     /// Raised when queued appends are taken back; what was enqueued before is stale then.

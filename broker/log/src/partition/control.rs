@@ -88,7 +88,11 @@ impl Partition {
             false
         })
         .map_err(|reason| {
-            tracing::warn!(partition = self.label(), reason, "could not look up a batch");
+            tracing::warn!(
+                partition = self.label(),
+                reason,
+                "could not look up a batch"
+            );
             AppendError::IndexBehind
         })?;
         Ok(boundary)

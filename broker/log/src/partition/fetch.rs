@@ -43,8 +43,8 @@ impl Partition {
             if result.is_err() && run > 1 {
                 // One batch that cannot be read must not take its neighbours along.
                 let mut rest_of_run = now[found.batches.len() - before..].iter();
-                result = rest_of_run
-                    .try_for_each(|place| self.fetch_run(shared, &[*place], &mut found));
+                result =
+                    rest_of_run.try_for_each(|place| self.fetch_run(shared, &[*place], &mut found));
             }
             match result {
                 Ok(()) => rest = later,
@@ -88,9 +88,7 @@ impl Partition {
                 .filter(|h| {
                     h.lsn == location.lsn && h.partition == self.id() && h.base_offset == *base
                 })
-                .ok_or_else(|| {
-                    self.damaged(*base, location.lsn, HEADER_DAMAGED)
-                })?;
+                .ok_or_else(|| self.damaged(*base, location.lsn, HEADER_DAMAGED))?;
             header
                 .check_payload(&bytes[payload.clone()])
                 .map_err(|reason| self.damaged(*base, location.lsn, reason))?;
@@ -127,7 +125,10 @@ fn prefetch(shared: &Shared, places: &[(u64, Location)]) {
             && let Some(file) = shared.files.get(first.lsn.file())
         {
             let start = first.lsn.position();
-            let end = last.lsn.position().saturating_add(stored_bytes(last.length));
+            let end = last
+                .lsn
+                .position()
+                .saturating_add(stored_bytes(last.length));
             file.will_need(start, end.saturating_sub(start));
         }
         rest = later;

@@ -266,7 +266,7 @@ mod tests {
         for i in 1..6u8 {
             match table.check(&stamp(1, i32::from(i) * 10), 9) {
                 ProducerCheck::Duplicate(seen) => {
-                    assert_eq!(seen.base_offset, 100 + u64::from(i) * 10)
+                    assert_eq!(seen.base_offset, 100 + u64::from(i) * 10);
                 }
                 other => panic!("{other:?}"),
             }

@@ -309,19 +309,21 @@ impl Partition {
         offset: u64,
     ) -> Result<Vec<(u64, Location)>, String> {
         loop {
-            let recent_from = {
+            let (recent_from, end) = {
                 let state = self.lock();
-                match state.recent.first_offset() {
+                let first = match state.recent.first_offset() {
                     Some(first) if offset >= first => {
                         let recent = state.recent.from(offset).take(ROWS_AT_ONCE);
                         return Ok(recent.map(|b| (b.base_offset, b.location)).collect());
                     }
                     first => first,
-                }
+                };
+                (first, state.durable_end)
             };
             let mut places = Vec::new();
             self.visit_indexed(shared, offset, &mut |base, location| {
-                let take = recent_from.is_none_or(|first| base < first);
+                // Behind the end the index may still have what was truncated.
+                let take = recent_from.is_none_or(|first| base < first) && base < end;
                 if take {
                     places.push((base, location));
                 }

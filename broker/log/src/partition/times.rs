@@ -185,12 +185,15 @@ impl Partition {
         Ok(None)
     }
 
-    /// The batch, unless retention or compaction has taken it meanwhile.
+    /// The batch, unless retention, compaction or a truncation has taken it meanwhile.
     fn batch_bytes(&self, base: u64, location: Location) -> Result<Option<Bytes>, ReadError> {
         let end = base + u64::from(location.last_offset_delta) + 1;
         // The log may start within the batch.
         let start = base.max(self.positions().log_start);
-        let found = self.read(start, location.length as usize, end)?;
-        Ok(found.batches.into_iter().next())
+        match self.read(start, location.length as usize, end) {
+            Ok(found) => Ok(found.batches.into_iter().next()),
+            Err(ReadError::OffsetOutOfRange { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

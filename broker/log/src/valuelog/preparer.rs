@@ -161,7 +161,7 @@ fn add_sidecar(file: &ValueLogFile) -> io::Result<()> {
     let scanned = scan::verify(file, FILE_HEADER, Lsn::new(file.id, end))?;
     let mut builder = SidecarBuilder::default();
     scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
-        builder.push(&record)
+        builder.push(&record);
     })?;
     sidecar::write(&file.sidecar_path(), &builder.finish(end))
 }

@@ -102,8 +102,7 @@ impl Sidecar {
 
     fn rows(&self) -> impl Iterator<Item = Option<EntryRecord>> {
         let rows = &self.bytes[..self.bytes.len() - TRAILER];
-        rows.chunks_exact(ROW)
-            .map(|row| decode_row(row, self.file))
+        rows.chunks_exact(ROW).map(|row| decode_row(row, self.file))
     }
 }
 
@@ -169,7 +168,10 @@ mod tests {
             assert!(Sidecar::decode(damaged, 5).is_none(), "byte {at}");
         }
         for length in 0..bytes.len() {
-            assert!(Sidecar::decode(bytes[..length].to_vec(), 5).is_none(), "length {length}");
+            assert!(
+                Sidecar::decode(bytes[..length].to_vec(), 5).is_none(),
+                "length {length}"
+            );
         }
     }
 }
