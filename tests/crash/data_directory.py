@@ -42,6 +42,8 @@ class Directory:
     batches: dict[Place, list[tuple[int, list[bytes]]]] = field(default_factory=dict)
     """Of every partition, each batch's base offset and values."""
     committed: dict[Place, int] = field(default_factory=dict)
+    committed_before: dict[Place, int] = field(default_factory=dict)
+    """What was committed before that."""
     partitions: dict[int, Place] = field(default_factory=dict)
     """Places by the log's own ids."""
 
@@ -104,6 +106,7 @@ def _produce(broker: CrashBroker, directory: Directory, life: int) -> None:
 
 def _commit(broker: CrashBroker, directory: Directory, life: int) -> None:
     member = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": GROUP, "enable.auto.commit": False})
+    directory.committed_before = dict(directory.committed)
     for place in directory.batches:
         directory.committed[place] = 5 * (life + 1)
     offsets = [TopicPartition(*place, offset) for place, offset in directory.committed.items()]

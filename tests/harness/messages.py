@@ -127,12 +127,19 @@ def requests() -> list[Schema]:
     return sorted(found, key=lambda request: request.api_key)
 
 
-def encode_request(name: str, version: int, body: dict, correlation_id: int = 1, client_id: str | None = "fjord-tests") -> bytes:
+def encode_request(
+    name: str,
+    version: int,
+    body: dict,
+    correlation_id: int = 1,
+    client_id: str | bytes | None = "fjord-tests",
+    lie: "Lie | None" = None,
+) -> bytes:
     """A request with its header, without the length in front. `name` is an API's, such as `Fetch`."""
     request = schema(f"{name}Request")
     is_flexible = version in request.flexible
-    head = struct.pack(">hhi", request.api_key, version, correlation_id) + _string(client_id, False)
-    return head + (b"\0" if is_flexible else b"") + encode(request, version, body)
+    head = struct.pack(">hhi", request.api_key, version, correlation_id) + _Encoder(version, False, None).string(client_id)
+    return head + (b"\0" if is_flexible else b"") + encode(request, version, body, lie)
 
 
 def decode_response(name: str, version: int, frame: bytes) -> tuple[int, dict]:
@@ -148,60 +155,79 @@ def decode_response(name: str, version: int, frame: bytes) -> tuple[int, dict]:
     return correlation_id, body
 
 
-def encode(message: Schema, version: int, body: dict) -> bytes:
+class Lie:
+    """Has the n-th length in a message, of those of a kind, say something else."""
+
+    def __init__(self, kind: str, index: int, length: int):
+        """`kind` is `array`, `string` or `bytes`."""
+        self.kind, self.left, self.length = kind, index, length
+        self.told = False
+
+    def of(self, kind: str, length: int) -> int:
+        """The length to write."""
+        if kind != self.kind or self.told:
+            return length
+        self.left -= 1
+        self.told = self.left < 0
+        return self.length if self.told else length
+
+
+def encode(message: Schema, version: int, body: dict, lie: Lie | None = None) -> bytes:
     """A message's body."""
-    return _encode_fields(message.fields, version, version in message.flexible, body)
+    return _Encoder(version, version in message.flexible, lie).fields(message.fields, body)
 
 
-def _encode_fields(fields: tuple[Field, ...], version: int, flexible: bool, body: dict) -> bytes:
-    parts, tagged = [], []
-    for each in fields:
-        if version not in each.versions:
-            continue
-        value = body.get(each.name, each.default_value())
-        encoded = _encode_value(each, version, flexible, value)
-        if version not in each.tagged:
-            parts.append(encoded)
-        elif value != each.default_value():
-            tagged.append((each.tag, encoded))
-    if flexible:
-        parts.append(uvarint(len(tagged)))
-        parts += [uvarint(tag) + uvarint(len(encoded)) + encoded for tag, encoded in sorted(tagged)]
-    return b"".join(parts)
+class _Encoder:
+    def __init__(self, version: int, flexible: bool, lie: Lie | None):
+        self.version, self.flexible, self.lie = version, flexible, lie
 
+    def fields(self, fields: tuple[Field, ...], body: dict) -> bytes:
+        parts, tagged = [], []
+        for each in fields:
+            if self.version not in each.versions:
+                continue
+            value = body.get(each.name, each.default_value())
+            if self.version not in each.tagged:
+                parts.append(self.value(each, value))
+            elif value != each.default_value():
+                tagged.append((each.tag, self.value(each, value)))
+        if self.flexible:
+            parts.append(uvarint(len(tagged)))
+            parts += [uvarint(tag) + uvarint(len(encoded)) + encoded for tag, encoded in sorted(tagged)]
+        return b"".join(parts)
 
-def _encode_value(each: Field, version: int, flexible: bool, value) -> bytes:
-    flexible = flexible and not each.never_flexible
-    if not each.is_array:
-        return _encode_one(each, version, flexible, value)
-    if value is None:
-        return _length(-1, flexible, "i")
-    return _length(len(value), flexible, "i") + b"".join(_encode_one(each, version, flexible, item) for item in value)
+    def value(self, each: Field, value) -> bytes:
+        if not each.is_array:
+            return self.one(each, value)
+        if value is None:
+            return self.length("array", -1)
+        return self.length("array", len(value)) + b"".join(self.one(each, item) for item in value)
 
+    def one(self, each: Field, value) -> bytes:
+        if each.fields:
+            if self.version in each.nullable and not each.is_array:
+                return b"\xff" if value is None else b"\x01" + self.fields(each.fields, value)
+            return self.fields(each.fields, value)
+        if each.type == "string":
+            return self.string(value)
+        if each.type in ("bytes", "records"):
+            return self.length("bytes", -1) if value is None else self.length("bytes", len(value)) + bytes(value)
+        if each.type == "uuid":
+            return value.bytes
+        return struct.pack(">" + _FORMS[each.type], value)
 
-def _encode_one(each: Field, version: int, flexible: bool, value) -> bytes:
-    if each.fields:
-        if version in each.nullable and not each.is_array:
-            return b"\xff" if value is None else b"\x01" + _encode_fields(each.fields, version, flexible, value)
-        return _encode_fields(each.fields, version, flexible, value)
-    if each.type == "string":
-        return _string(value, flexible)
-    if each.type in ("bytes", "records"):
-        return _length(-1, flexible, "i") if value is None else _length(len(value), flexible, "i") + bytes(value)
-    if each.type == "uuid":
-        return value.bytes
-    return struct.pack(">" + _FORMS[each.type], value)
+    def string(self, text: str | bytes | None) -> bytes:
+        if text is None:
+            return self.length("string", -1)
+        data = text.encode() if isinstance(text, str) else text
+        return self.length("string", len(data)) + data
 
-
-def _string(text: str | bytes | None, flexible: bool) -> bytes:
-    if text is None:
-        return _length(-1, flexible, "h")
-    data = text.encode() if isinstance(text, str) else text
-    return _length(len(data), flexible, "h") + data
-
-
-def _length(length: int, flexible: bool, form: str) -> bytes:
-    return uvarint(length + 1) if flexible else struct.pack(">" + form, length)
+    def length(self, kind: str, length: int) -> bytes:
+        if self.lie is not None:
+            length = self.lie.of(kind, length)
+        if self.flexible:
+            return uvarint(length + 1 & 0xFFFFFFFF)
+        return struct.pack(">h" if kind == "string" else ">i", max(-0x8000, min(length, 0x7FFF)) if kind == "string" else length)
 
 
 def uvarint(value: int) -> bytes:
