@@ -1,6 +1,7 @@
 """Fixtures of the crash tests: brokers of their own, with default settings."""
 
 import pytest
+
 from crash.machine import CrashBroker
 
 

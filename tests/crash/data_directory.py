@@ -9,6 +9,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+
 from crash.machine import CrashBroker
 from crash.value_log import Entry, entries
 from features.simple import wait_until
@@ -96,7 +97,9 @@ def _produce(broker: CrashBroker, directory: Directory, life: int) -> None:
         for place in places:
             offsets, values = sent[place] = [], [value(place, number, record) for record in range(1 + number % 4)]
             for each in values:
-                producer.produce(place[0], each, partition=place[1], on_delivery=lambda _, m, o=offsets: o.append(m.offset()))
+                producer.produce(
+                    place[0], each, partition=place[1], on_delivery=lambda _, m, o=offsets: o.append(m.offset())
+                )
         assert producer.flush(TIMEOUT_S) == 0
         for place, (offsets, values) in sent.items():
             # The client may have cut one batch in two; the check goes by what is stored.

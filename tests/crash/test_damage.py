@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, Producer
+
 from crash.data_directory import GROUP, TOPICS, Directory, Place, Reading, committed, fill
 from crash.machine import CrashBroker
 from crash.value_log import FILE_HEADER_BYTES, METADATA_PARTITION, Entry
@@ -168,7 +169,9 @@ def test_flipped_bytes_in_the_copy_of_the_metadata(machine, crashed):
 def test_metadata_damaged_twice_is_refused(machine, crashed):
     """Without any whole copy the broker says what is damaged and what to do, and deletes nothing."""
     file = value_log(crashed)[0]
-    entry = next(entry for entry in crashed.entries(file) if entry.partition == METADATA_PARTITION and entry.kind == "append")
+    entry = next(
+        entry for entry in crashed.entries(file) if entry.partition == METADATA_PARTITION and entry.kind == "append"
+    )
     directory = crashed.copy(machine.data)
     Round(file, "payload", entry.payload + entry.length // 2).apply(directory)
     (directory / "metadata.copy").unlink()
@@ -235,7 +238,9 @@ def value_log_rounds(directory: Directory, file: Path) -> list[Round]:
     found = directory.entries(file)
     chosen: dict[tuple, Entry] = {}
     for entry in found:
-        chosen.setdefault((entry.kind, directory.partitions.get(entry.partition), entry.partition == METADATA_PARTITION), entry)
+        chosen.setdefault(
+            (entry.kind, directory.partitions.get(entry.partition), entry.partition == METADATA_PARTITION), entry
+        )
     own = records(directory, file)
     ends = (found[0], found[len(found) // 2], own[-1], found[-1])
     entries = {*chosen.values(), *ends}
@@ -251,7 +256,9 @@ def value_log_rounds(directory: Directory, file: Path) -> list[Round]:
     return rounds
 
 
-def run(machine: CrashBroker, directory: Directory, rounds: list[Round], again: bool = False, remove: str | None = None) -> None:
+def run(
+    machine: CrashBroker, directory: Directory, rounds: list[Round], again: bool = False, remove: str | None = None
+) -> None:
     """Each damage on a fresh copy: the broker starts and serves all but what is damaged; `again` after a clean stop too."""
     failures = []
     for round in rounds:

@@ -3,6 +3,7 @@
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+
 from crash.disk import SmallDisk
 from crash.load import Check, Load, Shape
 from crash.machine import CrashBroker

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+
 from crash.commits import Committer
 from crash.load import LARGE, SMALL, Check, Load, Shape
 from features.simple import wait_until

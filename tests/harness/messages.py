@@ -9,7 +9,6 @@ import struct
 import uuid
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from .paths import REPOSITORY
 
@@ -65,7 +64,9 @@ class Field:
         if self.fields:
             return {}
         if self.default is not None:
-            return {"bool": lambda text: text == "true", "string": str, "float64": float}.get(self.type, _number)(self.default)
+            return {"bool": lambda text: text == "true", "string": str, "float64": float}.get(self.type, _number)(
+                self.default
+            )
         return {"string": "", "bytes": b"", "records": None, "uuid": _NO_UUID, "bool": False}.get(self.type, 0)
 
 
@@ -227,7 +228,9 @@ class _Encoder:
             length = self.lie.of(kind, length)
         if self.flexible:
             return uvarint(length + 1 & 0xFFFFFFFF)
-        return struct.pack(">h" if kind == "string" else ">i", max(-0x8000, min(length, 0x7FFF)) if kind == "string" else length)
+        return struct.pack(
+            ">h" if kind == "string" else ">i", max(-0x8000, min(length, 0x7FFF)) if kind == "string" else length
+        )
 
 
 def uvarint(value: int) -> bytes:

@@ -6,6 +6,7 @@ from functools import cache
 
 import lz4.frame
 import zstandard
+
 from harness.batches import batch_of, varint
 
 _BATCH_BYTES = 1 << 20
@@ -22,7 +23,10 @@ def bombs() -> list[tuple[str, bytes]]:
         ("zstd", batch_of(_zstd(1000), 1, "zstd")),
         ("zstd with a window of 2 GiB", batch_of(b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x02\x00\x00" * 100, 1, "zstd")),
         ("snappy that claims 4 GiB", batch_of(b"\xff\xff\xff\xff\x0f" + b"\x00a" * 50, 1, "snappy")),
-        ("snappy in blocks that claim 2 GiB", batch_of(_XERIAL + b"\x7f\xff\xff\xff" + b"\xff\xff\xff\xff\x07aaaa", 1, "snappy")),
+        (
+            "snappy in blocks that claim 2 GiB",
+            batch_of(_XERIAL + b"\x7f\xff\xff\xff" + b"\xff\xff\xff\xff\x07aaaa", 1, "snappy"),
+        ),
     ]
 
 

@@ -69,7 +69,9 @@ def truncated(chance: random.Random) -> Hostile:
 def cut_body(chance: random.Random) -> Hostile:
     """The frame is whole, and its message is not."""
     _, _, frame = sound_frame(chance)
-    return Hostile("cut message", framed(frame[: chance.randrange(8, len(frame))] if len(frame) > 8 else frame[:7]), closes=True)
+    return Hostile(
+        "cut message", framed(frame[: chance.randrange(8, len(frame))] if len(frame) > 8 else frame[:7]), closes=True
+    )
 
 
 def lying_length(chance: random.Random) -> Hostile:
@@ -101,7 +103,9 @@ def huge_tag_count(chance: random.Random) -> Hostile:
 
 def unknown_api(chance: random.Random) -> Hostile:
     known = {each.api_key for each in requests()}
-    key = chance.choice([key for key in (-1, -32768, 4, 5, 6, 7, 99, 1000, 32767, chance.randrange(100, 30_000)) if key not in known])
+    key = chance.choice(
+        [key for key in (-1, -32768, 4, 5, 6, 7, 99, 1000, 32767, chance.randrange(100, 30_000)) if key not in known]
+    )
     frame = struct.pack(">hhi", key, chance.randrange(-1, 20), 1) + b"\0\0" + chance.randbytes(20)
     return Hostile("unknown api", framed(frame), closes=True)
 
@@ -109,7 +113,9 @@ def unknown_api(chance: random.Random) -> Hostile:
 def unknown_version(chance: random.Random) -> Hostile:
     request, version = any_request(chance)
     frame = encode_request(request.api, version, sound_body(chance, request, version))
-    wrong = chance.choice((-1, -32768, request.versions.last + 1, 32767, *([request.versions.first - 1] if request.versions.first else [])))
+    wrong = chance.choice(
+        (-1, -32768, request.versions.last + 1, 32767, *([request.versions.first - 1] if request.versions.first else []))
+    )
     frame = frame[:2] + struct.pack(">h", wrong) + frame[4:]
     if request.api_key == API_VERSIONS:
         return Hostile("unknown version", framed(frame), errors=(UNSUPPORTED_VERSION,), request=("ApiVersions", 0))
@@ -229,5 +235,3 @@ KINDS: list[Callable[[random.Random], Hostile]] = [
     unknown_api, unknown_version, bad_text, bad_client_id, mutated, mutated, mutated, mutated, nonsense, other_protocol,
     bad_batch, bad_batch, bomb,
 ]  # fmt: skip
-
-

@@ -10,15 +10,13 @@
 //!                                     └──► indexer thread ──► fjall (derived)   ◄── Partition::read
 //! ```
 //!
-//! - [`valuelog`] holds the files: entry headers, sidecars, scanning, and the thread that prepares files.
-//! - [`writer`] is the one thread that writes them.
-//! - [`fold`] says what a sequence of entries means for a partition. Writer, indexer and recovery run
+//! - `valuelog` holds the files: entry headers, sidecars, scanning, and the thread that prepares files.
+//! - `writer` is the one thread that writes them.
+//! - `fold` says what a sequence of entries means for a partition. Writer, indexer and recovery run
 //!   the same fold at their own positions in the log.
-//! - [`index`] keeps the places of batches and other derived state in fjall, and can be rebuilt.
-//! - [`partition`] is what users of the crate hold: append, read, truncate, look up.
-//! - [`retention`], [`compaction`] and [`reclaim`] give space back.
-//!
-//! The on-disk format is described in `docs/storage-format.md`.
+//! - `index` keeps the places of batches and other derived state in fjall, and can be rebuilt.
+//! - `partition` is what users of the crate hold: append, read, truncate, look up.
+//! - `retention`, `compaction` and `reclaim` give space back.
 
 mod compaction;
 mod directory;

@@ -158,6 +158,7 @@ async fn auto_create(
     let image = call.image();
     let missing = topics
         .iter()
+        .filter(|topic| topic.topic_id.is_nil())
         .filter_map(|topic| topic.name.as_deref())
         .filter(|name| image.topic(name).is_none() && is_visible(call, name));
     let mut refused = Vec::new();
@@ -199,7 +200,8 @@ fn describe_requested(
     refused: &[(String, ErrorCode)],
 ) -> MetadataResponseTopic {
     let MetadataRequestTopic { topic_id, name } = requested;
-    let Some(name) = name else {
+    // A topic that is asked for by its id has no name, or (from the Java client) an empty one.
+    let Some(name) = name.filter(|_| topic_id.is_nil()) else {
         return match image.topic_by_id(&topic_id) {
             Some(topic) if is_visible(call, &topic.name) => describe(call, image, topic),
             // Whether an id that may not be seen exists is not given away.

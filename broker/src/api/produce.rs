@@ -190,17 +190,17 @@ fn find_topic<'a>(
     Ok(found)
 }
 
-/// Why a partition's records are refused, and which record is to blame.
+/// Why a partition's records are refused, and which records are to blame.
 struct Refusal {
     error: ApiError,
-    record_index: Option<i32>,
+    records: Vec<(i32, String)>,
 }
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         Self {
             error,
-            record_index: None,
+            records: Vec::new(),
         }
     }
 }
@@ -289,7 +289,7 @@ fn invalid_record(message: &str) -> Refusal {
 fn refusal_of(error: &fjord_wire::records::BatchError) -> Refusal {
     Refusal {
         error: ApiError::new(error.error_code(), error.to_string()),
-        record_index: error.record_index(),
+        records: error.record_errors(),
     }
 }
 
@@ -396,12 +396,11 @@ fn settle(
 
 fn refuse(answer: &mut PartitionProduceResponse, refusal: Refusal) {
     answer.error_code = refusal.error.code.code();
-    if let Some(batch_index) = refusal.record_index {
-        answer.record_errors.push(BatchIndexAndErrorMessage {
-            batch_index,
-            batch_index_error_message: refusal.error.message.clone(),
-        });
-    }
+    let record_error = |(batch_index, message)| BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(message),
+    };
+    answer.record_errors = refusal.records.into_iter().map(record_error).collect();
     answer.error_message = refusal.error.message;
 }
 

@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use fjord_wire::records::{
     Batch, BatchBuilder, BatchError, BatchLimits, BatchOptions, Batches, Compression, Depth,
-    Record, RecordHeader, RecordProblem, TimestampType, compute_crc, recompress, set_append_time,
-    set_base_offset, set_max_timestamp, set_partition_leader_epoch, validate_batch, verify_batch,
+    MAX_LISTED_RECORDS, Record, RecordHeader, RecordProblem, TimestampType, compute_crc,
+    recompress, set_append_time, set_base_offset, set_max_timestamp, set_partition_leader_epoch,
+    validate_batch, verify_batch,
 };
 use fjord_wire::{ErrorCode, Records};
 
@@ -101,6 +102,11 @@ fn tampered(batch: &Bytes, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let crc = compute_crc(&bytes);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     bytes
+}
+
+fn refused_indexes(error: &BatchError) -> Vec<i32> {
+    let errors = error.record_errors().into_iter();
+    errors.map(|(index, _)| index).collect()
 }
 
 fn check_refused(batch: &[u8], limits: &BatchLimits, code: ErrorCode) -> BatchError {
@@ -274,19 +280,39 @@ fn records_are_checked_one_by_one_in_every_codec() {
             ..limits()
         };
         let error = check_refused(&good, &keyed, ErrorCode::InvalidRecord);
-        assert_eq!(error.record_index(), Some(1));
+        assert_eq!(refused_indexes(&error), [1, 3]);
         let past = BatchLimits {
             timestamps: Some(1000..=2500),
             ..limits()
         };
         let error = check_refused(&good, &past, ErrorCode::InvalidTimestamp);
-        assert_eq!(error.record_index(), Some(1));
+        assert_eq!(refused_indexes(&error), [1]);
         let unlimited = BatchLimits {
             timestamps: None,
             ..limits()
         };
         validate_batch(&good, &unlimited).unwrap();
     }
+}
+
+#[test]
+fn a_batch_of_refused_records_lists_a_bounded_number_of_them() {
+    let keyless = |offset| Record {
+        offset,
+        timestamp: 1000,
+        key: None,
+        value: None,
+        headers: Vec::new(),
+    };
+    let records: Vec<Record> = (0..1500).map(keyless).collect();
+    let batch = build(0, BatchOptions::default(), &records);
+    let keyed = BatchLimits {
+        require_keys: true,
+        ..limits()
+    };
+    let error = check_refused(&batch, &keyed, ErrorCode::InvalidRecord);
+    assert_eq!(refused_indexes(&error).len(), MAX_LISTED_RECORDS);
+    assert!(error.to_string().starts_with("1500 refused"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! responses need only tell what has changed.
 //!
 //! Time is handed in. The cache is bounded by `max.incremental.fetch.session.cache.slots`; when it is
-//! full, a session that was idle for [`EVICT_AFTER`] gives way, and else the client goes without.
+//! full, a session that was idle for two minutes gives way, and else the client goes without.
 
 use std::{
     collections::HashMap,

@@ -2,10 +2,12 @@
 //!
 //! Names, types, defaults and ranges are Kafka's; a test compares them with what Apache Kafka 4.3.1
 //! itself says (`kafka-4.3.1.tsv`). Configs that Kafka does not have begin with `fjord.`. A Kafka
-//! config that can have no meaning here is not in the table, and is refused by name.
+//! config that can have no meaning here is not in the table, and is refused by name, but for the few of
+//! `inert` that tools set as a matter of course.
 
 mod cluster;
 mod groups;
+mod inert;
 mod log;
 mod network;
 mod own;
@@ -17,13 +19,14 @@ use super::definition::ConfigDef;
 pub(super) const KAFKA_CONFIGS: &str = include_str!("../kafka-4.3.1.tsv");
 
 /// The broker configs by the sections of the documentation.
-pub(super) const BROKER_SECTIONS: [(&str, &[ConfigDef]); 6] = [
+pub(super) const BROKER_SECTIONS: [(&str, &[ConfigDef]); 7] = [
     ("Broker and topics", cluster::CONFIGS),
     ("Network and requests", network::CONFIGS),
     ("Log", log::CONFIGS),
     ("Groups and offsets", groups::GROUP_CONFIGS),
     ("Producers and transactions", groups::PRODUCER_CONFIGS),
     ("Fjord's own", own::CONFIGS),
+    ("Taken without effect", inert::CONFIGS),
 ];
 
 /// Every broker config.
@@ -35,7 +38,7 @@ pub fn broker_configs() -> impl Iterator<Item = &'static ConfigDef> {
 
 /// Every topic config.
 pub fn topic_configs() -> impl Iterator<Item = &'static ConfigDef> {
-    topic::CONFIGS.iter()
+    topic::CONFIGS.iter().chain(inert::TOPIC_CONFIGS)
 }
 
 /// The broker config of this name.

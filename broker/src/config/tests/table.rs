@@ -49,7 +49,7 @@ const OTHER_DEFAULTS: [(&str, &str); 2] = [
 ];
 
 /// Configs whose values Kafka checks elsewhere than in the definition.
-const CHECKED_ELSEWHERE: [&str; 18] = [
+const CHECKED_ELSEWHERE: [&str; 19] = [
     "advertised.listeners",
     "broker.id",
     "default.replication.factor",
@@ -65,6 +65,7 @@ const CHECKED_ELSEWHERE: [&str; 18] = [
     "log.retention.hours",
     "log.retention.minutes",
     "log.retention.ms",
+    "log.roll.jitter.ms",
     "log.roll.ms",
     "offset.metadata.max.bytes",
     "offsets.topic.compression.codec",

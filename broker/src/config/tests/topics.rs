@@ -206,6 +206,19 @@ fn wrong_topic_configs_are_refused_by_name() {
 }
 
 #[test]
+fn configs_without_effect_are_taken_and_checked() {
+    let kind = |name, text| validate(&[(name, text)]).map_err(|(kind, _)| kind);
+    assert_eq!(kind("file.delete.delay.ms", "10000"), Ok(()));
+    assert_eq!(
+        kind("file.delete.delay.ms", "soon"),
+        Err(InvalidConfigKind::Value)
+    );
+    let change = |name, value| validate_broker_config(name, value).map_err(|error| error.kind);
+    let kerberos = "sasl.kerberos.min.time.before.relogin";
+    assert_eq!(change(kerberos, "58000"), Ok(()));
+}
+
+#[test]
 fn broker_configs_change_only_where_they_may() {
     let kind = |name, value| validate_broker_config(name, value).map_err(|error| error.kind);
     assert_eq!(kind("message.max.bytes", "5"), Ok(()));

@@ -1,5 +1,7 @@
 //! Why a record batch is refused, and the error code that says so to a client.
 
+use std::fmt;
+
 use super::compression::Compression;
 use crate::ErrorCode;
 
@@ -96,24 +98,9 @@ pub enum BatchError {
     /// A client claims that the timestamps are those of the log.
     #[error("a producer may not set the timestamp type to log append time")]
     TimestampType,
-    /// A timestamp is too far from the broker's time.
-    #[error("record {index} has timestamp {timestamp}, allowed are {earliest} to {latest}")]
-    Timestamp {
-        /// Which record of the batch, from 0.
-        index: i32,
-        /// Its timestamp, in milliseconds since 1970.
-        timestamp: i64,
-        /// The earliest timestamp allowed.
-        earliest: i64,
-        /// The latest timestamp allowed.
-        latest: i64,
-    },
-    /// A record without a key on a compacted topic.
-    #[error("record {index} has no key, which a compacted topic requires")]
-    MissingKey {
-        /// Which record of the batch, from 0.
-        index: i32,
-    },
+    /// Records that are sound but not what the topic takes.
+    #[error("{0}")]
+    Refused(RefusedRecords),
     /// A record is malformed.
     #[error("record {index}: {problem}")]
     Record {
@@ -150,6 +137,90 @@ pub enum RecordProblem {
     Timestamp,
 }
 
+/// Most refused records that are listed one by one: a response that names them stays small, however
+/// many a batch has.
+pub const MAX_LISTED_RECORDS: usize = 1000;
+
+/// The records of a batch that its topic does not take. Kafka names all of them to the producer
+/// (KIP-467), which then knows which of its records were only in bad company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRecords {
+    /// How many there are.
+    pub count: usize,
+    /// The first [`MAX_LISTED_RECORDS`] of them, in order.
+    pub listed: Vec<RefusedRecord>,
+}
+
+/// A record that the topic does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("record {index}: {refusal}")]
+pub struct RefusedRecord {
+    /// Which record of the batch, from 0.
+    pub index: i32,
+    /// Why it is refused.
+    pub refusal: RecordRefusal,
+}
+
+/// Why a topic does not take a sound record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordRefusal {
+    /// Its timestamp is too far from the broker's time.
+    #[error("its timestamp is {timestamp}, allowed are {earliest} to {latest}")]
+    Timestamp {
+        /// Its timestamp, in milliseconds since 1970.
+        timestamp: i64,
+        /// The earliest timestamp allowed.
+        earliest: i64,
+        /// The latest timestamp allowed.
+        latest: i64,
+    },
+    /// It has no key.
+    #[error("it has no key, which a compacted topic requires")]
+    MissingKey,
+}
+
+impl RefusedRecords {
+    pub(super) fn none() -> Self {
+        Self {
+            count: 0,
+            listed: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, record: RefusedRecord) {
+        self.count += 1;
+        if self.listed.len() < MAX_LISTED_RECORDS {
+            self.listed.push(record);
+        }
+    }
+
+    pub(super) fn into_result(self) -> Result<(), BatchError> {
+        match self.count {
+            0 => Ok(()),
+            _ => Err(BatchError::Refused(self)),
+        }
+    }
+
+    fn error_code(&self) -> ErrorCode {
+        let is_late =
+            |record: &RefusedRecord| matches!(record.refusal, RecordRefusal::Timestamp { .. });
+        match self.listed.iter().any(is_late) {
+            true => ErrorCode::InvalidTimestamp,
+            false => ErrorCode::InvalidRecord,
+        }
+    }
+}
+
+impl fmt::Display for RefusedRecords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} refused", self.count)?;
+        match self.listed.first() {
+            Some(first) => write!(formatter, ", the first is {first}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl BatchError {
     /// What a produce request is answered with.
     ///
@@ -163,26 +234,35 @@ impl BatchError {
             | Self::Checksum { .. } => ErrorCode::CorruptMessage,
             Self::TooLarge { .. } | Self::DecompressedTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::UnknownCompression { .. } => ErrorCode::UnsupportedCompressionType,
-            Self::TimestampType | Self::Timestamp { .. } => ErrorCode::InvalidTimestamp,
+            Self::TimestampType
+            | Self::Record {
+                problem: RecordProblem::Timestamp,
+                ..
+            } => ErrorCode::InvalidTimestamp,
+            Self::Refused(records) => records.error_code(),
             Self::Magic { .. }
             | Self::Decompress { .. }
             | Self::RecordCount { .. }
             | Self::BaseOffset { .. }
             | Self::ControlBatch
             | Self::Sequence { .. }
-            | Self::MissingKey { .. }
             | Self::Record { .. }
             | Self::BytesBehindRecords => ErrorCode::InvalidRecord,
         }
     }
 
-    /// Which record of the batch is to blame, for the `RecordErrors` of a produce response.
-    pub fn record_index(&self) -> Option<i32> {
+    /// Which records of the batch are to blame, and for what: the `RecordErrors` of a produce
+    /// response.
+    pub fn record_errors(&self) -> Vec<(i32, String)> {
         match self {
-            Self::Timestamp { index, .. }
-            | Self::MissingKey { index }
-            | Self::Record { index, .. } => Some(*index),
-            _ => None,
+            Self::Refused(records) => {
+                let listed = records.listed.iter();
+                listed
+                    .map(|record| (record.index, record.refusal.to_string()))
+                    .collect()
+            }
+            Self::Record { index, problem } => vec![(*index, problem.to_string())],
+            _ => Vec::new(),
         }
     }
 }

@@ -20,7 +20,9 @@ mod varint;
 
 pub use builder::{BatchBuilder, BatchOptions, BuildError, recompress};
 pub use compression::{Compression, compress, decompress};
-pub use error::{BatchError, RecordProblem};
+pub use error::{
+    BatchError, MAX_LISTED_RECORDS, RecordProblem, RecordRefusal, RefusedRecord, RefusedRecords,
+};
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, LOG_OVERHEAD_BYTES, MAGIC_V2, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, compute_crc, set_append_time,

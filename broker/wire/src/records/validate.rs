@@ -1,7 +1,7 @@
 //! Checking a batch that a producer sent, before it goes to the log.
 
 use super::compression::Compression;
-use super::error::{BatchError, RecordProblem};
+use super::error::{BatchError, RecordProblem, RecordRefusal, RefusedRecord, RefusedRecords};
 use super::header::{
     BATCH_HEADER_BYTES, BatchHeader, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, compute_crc,
 };
@@ -53,7 +53,8 @@ pub struct ValidBatch {
 /// ask for it. Takes memory for one block of the codec at most, however much the batch expands.
 ///
 /// # Errors
-/// The first thing that is wrong; [`BatchError::error_code`] says it to the producer.
+/// The first thing that is wrong, or all records that the topic does not take;
+/// [`BatchError::error_code`] says it to the producer.
 pub fn validate_batch(batch: &[u8], limits: &BatchLimits) -> Result<ValidBatch, BatchError> {
     let header = check_header(batch, limits)?;
     let body = batch.get(BATCH_HEADER_BYTES..).unwrap_or(&[]);
@@ -64,7 +65,12 @@ pub fn validate_batch(batch: &[u8], limits: &BatchLimits) -> Result<ValidBatch, 
             check_records(&mut stream, &header, limits)?
         }
         (_, Depth::Shallow) => {
-            check_timestamp(header.max_timestamp, header.last_offset_delta, limits)?;
+            let mut refused = RefusedRecords::none();
+            if let Err(refusal) = check_timestamp(header.max_timestamp, limits) {
+                let index = header.last_offset_delta;
+                refused.add(RefusedRecord { index, refusal });
+            }
+            refused.into_result()?;
             header.max_timestamp
         }
     };
@@ -144,49 +150,55 @@ fn check_records<S: Source>(
     limits: &BatchLimits,
 ) -> Result<i64, BatchError> {
     let mut latest = NO_TIMESTAMP;
+    let mut refused = RefusedRecords::none();
     for index in 0..header.record_count {
         let record = parse_record(source, |_, _| {}).map_err(|error| error.at(index))?;
-        let timestamp = check_record(&record, index, header, limits)?;
+        let timestamp = timestamp_in_order(&record, index, header)?;
+        if let Err(refusal) = check_record(&record, timestamp, limits) {
+            refused.add(RefusedRecord { index, refusal });
+        }
         latest = latest.max(timestamp);
     }
     match source.at_end() {
-        Ok(true) => Ok(latest),
+        Ok(true) => refused.into_result().map(|()| latest),
         Ok(false) => Err(BatchError::BytesBehindRecords),
         Err(SourceError::Failed(error)) => Err(*error),
         Err(SourceError::Problem(_)) => Err(BatchError::BytesBehindRecords),
     }
 }
 
-fn check_record<B>(
+/// The timestamp of a record that comes where its offset says.
+fn timestamp_in_order<B>(
     record: &RawRecord<B>,
     index: i32,
     header: &BatchHeader,
-    limits: &BatchLimits,
 ) -> Result<i64, BatchError> {
+    let is_wrong = |problem| BatchError::Record { index, problem };
     if record.offset_delta != index {
-        return Err(BatchError::Record {
-            index,
-            problem: RecordProblem::Offset,
-        });
+        return Err(is_wrong(RecordProblem::Offset));
     }
-    if limits.require_keys && record.key.is_none() {
-        return Err(BatchError::MissingKey { index });
-    }
-    let timestamp = timestamp_of(header, record.timestamp_delta)
-        .map_err(|problem| BatchError::Record { index, problem })?;
-    check_timestamp(timestamp, index, limits)?;
-    Ok(timestamp)
+    timestamp_of(header, record.timestamp_delta).map_err(is_wrong)
 }
 
-fn check_timestamp(timestamp: i64, index: i32, limits: &BatchLimits) -> Result<(), BatchError> {
+/// Checks what the topic asks of a record.
+fn check_record<B>(
+    record: &RawRecord<B>,
+    timestamp: i64,
+    limits: &BatchLimits,
+) -> Result<(), RecordRefusal> {
+    if limits.require_keys && record.key.is_none() {
+        return Err(RecordRefusal::MissingKey);
+    }
+    check_timestamp(timestamp, limits)
+}
+
+fn check_timestamp(timestamp: i64, limits: &BatchLimits) -> Result<(), RecordRefusal> {
     match &limits.timestamps {
         Some(allowed) if timestamp != NO_TIMESTAMP && !allowed.contains(&timestamp) => {
-            let (earliest, latest) = (*allowed.start(), *allowed.end());
-            Err(BatchError::Timestamp {
-                index,
+            Err(RecordRefusal::Timestamp {
                 timestamp,
-                earliest,
-                latest,
+                earliest: *allowed.start(),
+                latest: *allowed.end(),
             })
         }
         _ => Ok(()),
