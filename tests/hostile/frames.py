@@ -9,7 +9,7 @@ from harness.batches import CRC_AT, BatchFields, batch, batch_of
 from harness.messages import API_VERSIONS, Lie, encode_request, requests, uvarint
 
 from .bombs import bombs
-from .requests import VICTIM, any_request, sound_body, sound_frame
+from .requests import TARGET, VICTIM, any_request, sound_body, sound_frame
 
 OVERSIZED = 100 * 1024 * 1024 + 1
 """More than the default of socket.request.max.bytes."""
@@ -183,9 +183,9 @@ def bomb(chance: random.Random) -> Hostile:
 
 
 def produce(version: int, records: bytes | None) -> bytes:
-    """A produce request with one batch for the victim."""
+    """A produce request with one batch for the target."""
     partition = {"Index": 0, "Records": records}
-    body = {"Acks": -1, "TimeoutMs": 30_000, "TopicData": [{"Name": VICTIM, "PartitionData": [partition]}]}
+    body = {"Acks": -1, "TimeoutMs": 30_000, "TopicData": [{"Name": TARGET, "PartitionData": [partition]}]}
     return encode_request("Produce", version, body)
 
 
@@ -194,6 +194,8 @@ def _patched(records: bytes, at: int, data: bytes) -> bytes:
 
 
 _SOUND = batch([b"one", b"two", b"three"])
+_TRANSACTION = BatchFields(attributes=0x10, producer_id=1, producer_epoch=0, base_sequence=0)
+_MANY = BatchFields(record_count=2**31 - 1, last_offset_delta=2**31 - 2)
 _INVALID = (CORRUPT_MESSAGE, INVALID_RECORD)
 _BAD_BATCHES: list[tuple[str, Callable[[], bytes | None], tuple[int, ...]]] = [
     ("wrong checksum", lambda: _patched(_SOUND, CRC_AT, b"\1\2\3\4"), (CORRUPT_MESSAGE,)),
@@ -212,10 +214,9 @@ _BAD_BATCHES: list[tuple[str, Callable[[], bytes | None], tuple[int, ...]]] = [
     ("unknown format", lambda: batch([b"x"], fields=BatchFields(magic=3)), (UNSUPPORTED_FORMAT, *_INVALID)),
     ("unknown codec", lambda: batch([b"x"], fields=BatchFields(attributes=7)), (UNSUPPORTED_COMPRESSION, *_INVALID)),
     ("control batch", lambda: batch([b"x"], fields=BatchFields(attributes=0x20)), (INVALID_RECORD,)),
-    ("transaction", lambda: batch([b"x"], fields=BatchFields(attributes=0x10, producer_id=1, producer_epoch=0, base_sequence=0)),
-     (INVALID_TXN_STATE,)),
+    ("transaction", lambda: batch([b"x"], fields=_TRANSACTION), (INVALID_TXN_STATE,)),
     ("time of the broker", lambda: batch([b"x"], fields=BatchFields(attributes=0x08)), (INVALID_TIMESTAMP, INVALID_RECORD)),
-    ("count too large", lambda: batch([b"x"], fields=BatchFields(record_count=2**31 - 1, last_offset_delta=2**31 - 2)), _INVALID),
+    ("count too large", lambda: batch([b"x"], fields=_MANY), _INVALID),
     ("count of zero", lambda: batch([b"x"], fields=BatchFields(record_count=0)), _INVALID),
     ("negative count", lambda: batch([b"x"], fields=BatchFields(record_count=-1)), _INVALID),
     ("delta and count differ", lambda: batch([b"x"], fields=BatchFields(last_offset_delta=5)), _INVALID),

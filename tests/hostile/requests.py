@@ -7,7 +7,9 @@ from harness.batches import batch
 from harness.messages import Field, Schema, encode_request, requests
 
 VICTIM = "victim"
-"""The topic and the group that hostile requests name; the load has others."""
+"""The topic and the group that hostile requests name. Some of them delete it, as anybody may."""
+TARGET = "target"
+"""The topic that hostile batches are sent to; no other request names it."""
 _TEXTS = (VICTIM, VICTIM, VICTIM, "", "x", "no-such-thing", "with space", "../up", "a" * 249, "ü" * 100)
 _NUMBERS = (0, 0, 0, 1, 1, -1, 2, 7, 100, 2**31 - 1, -(2**31))
 _SMALL = {"int8": 2**7, "int16": 2**15, "uint16": 2**16, "int32": 2**31, "uint32": 2**32, "int64": 2**63}
