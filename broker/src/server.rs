@@ -34,9 +34,8 @@ use crate::{
         metrics::Metrics,
     },
     partition::{
-        Partitions,
-        housekeeping::Housekeeping,
-        records::{MetadataPartition, OffsetsTopic, ReadBackError},
+        MetadataOpenError, MetadataPartition, Partitions, housekeeping::Housekeeping,
+        records::OffsetsTopic,
     },
     producer_ids::ProducerIds,
     security::{Authorizer, Quotas},
@@ -50,7 +49,7 @@ pub enum ServerError {
     Log(#[from] OpenError),
     /// The metadata is damaged, or cannot be read.
     #[error("cannot read the metadata: {0}")]
-    ReadMetadata(#[from] ReadBackError),
+    ReadMetadata(#[from] MetadataOpenError),
     /// The metadata makes no sense.
     #[error("cannot use the metadata: {0}")]
     Replay(#[from] ReplayError),
@@ -134,9 +133,7 @@ impl Parts {
         let (log, metadata_partition, records) = tokio::task::spawn_blocking(move || {
             let log = Arc::new(Log::open(options)?);
             tell_recovery(&log);
-            let partition = MetadataPartition::open(&log)
-                .map_err(|error| ServerError::LogFailed(error.to_string()))?;
-            let records = partition.read_all()?;
+            let (partition, records) = MetadataPartition::open(&log)?;
             Ok::<_, ServerError>((log, partition, records))
         })
         .await??;

@@ -45,10 +45,10 @@ class Load:
     Record n of a partition is the n-th sent to it, and nobody else writes there: it must be stored at offset n, once.
     """
 
-    def __init__(self, bootstrap: str, shape: Shape):
+    def __init__(self, bootstrap: str, shape: Shape, start_at: list[int] | None = None):
         self.shape = shape
-        self.sent = [0] * shape.partitions
-        self.acknowledged = [0] * shape.partitions
+        self.sent = list(start_at or [0] * shape.partitions)
+        self.acknowledged = list(self.sent)
         """How many records of each partition have been acknowledged; they are acknowledged in order."""
         self.errors: list[str] = []
         self._finish = threading.Event()

@@ -62,6 +62,8 @@ class Round:
     """Written at that place; None: the byte there is changed. Empty: the file is cut there."""
     costs: Entry | None = None
     """The entry that it damages."""
+    costs_a_commit: bool = False
+    """Whether it damages the group's newest commit too."""
 
     def apply(self, directory: Path) -> None:
         """Damages the file."""
@@ -116,10 +118,9 @@ def test_a_torn_tail(machine, crashed):
 def test_a_cut_tail(machine, crashed):
     """Records that were acknowledged and then cut off are refused, not forgotten, and their offsets are not given away."""
     file = value_log(crashed)[-1]
-    own = [entry for entry in crashed.entries(file) if entry.partition in crashed.partitions]
-    last = own[-1]
+    last = records(crashed, file)[-1]
     behind = [entry for entry in crashed.entries(file) if entry.position > last.position]
-    cut = Round(file, "the last record and all behind it is cut off", last.payload + 10, b"", last)
+    cut = Round(file, "the last record and all behind it is cut off", last.payload + 10, b"", last, True)
     print(f"cut off: {[last.kind, *(entry.kind for entry in behind)]}")
     run(machine, crashed, [cut], again=True)
 
@@ -146,7 +147,7 @@ def test_flipped_bytes_after_a_clean_stop(machine, stopped):
     assert Path("clean") in stopped.files()
     rounds = anywhere(stopped, Path("clean"))
     file = value_log(stopped)[-2]
-    last = [entry for entry in stopped.entries(file) if entry.partition in stopped.partitions][-1]
+    last = records(stopped, file)[-1]
     rounds.append(Round(file, "last record", last.payload + 30, costs=last))
     run(machine, stopped, rounds, again=True)
 
@@ -183,21 +184,28 @@ def test_metadata_damaged_twice_is_refused(machine, crashed):
     machine.kill()
 
 
-def test_a_damaged_format_file_is_refused(machine, crashed):
-    """Nobody can know what the directory holds then: it is refused, and nothing in it is touched."""
-    for round in anywhere(crashed, Path("format"))[:2]:
-        directory = crashed.copy(machine.data)
-        round.apply(directory)
-        assert "is not a format file" in machine.refused_start(), str(round)
+def test_flipped_bytes_in_the_format_file(machine, crashed):
+    """Beside a sound value log it is written again."""
+    run(machine, crashed, anywhere(crashed, Path("format")))
+
+
+def test_a_directory_of_something_else_is_refused(machine):
+    """Nothing is written into a directory that holds something of another kind under that name."""
+    shutil.rmtree(machine.data, ignore_errors=True)
+    machine.data.mkdir(parents=True)
+    (machine.data / "format").write_text("some other program's file\n")
+    said = machine.refused_start()
+    assert f"{machine.data}/format is not a format file" in said, said
+    assert sorted(path.name for path in machine.data.iterdir()) == ["format", "lock"]
 
 
 def test_damage_is_counted_and_reported_once_read(machine, crashed):
     """The metric and the log name what was refused."""
     file = value_log(crashed)[0]
-    entry = next(entry for entry in crashed.entries(file) if entry.partition in crashed.partitions)
+    entry = records(crashed, file)[0]
     Round(file, "payload", entry.payload + 40).apply(crashed.copy(machine.data))
     machine.start()
-    Reading(machine, crashed)
+    assert Reading(machine, crashed).refused
     assert machine.figure("fjord_log_damaged_reads_total") >= 1
     machine.kill()
 
@@ -205,6 +213,11 @@ def test_damage_is_counted_and_reported_once_read(machine, crashed):
 def value_log(directory: Directory) -> list[Path]:
     """The value log's files that hold entries."""
     return [file for file in directory.files() if file.suffix == ".vlog" and directory.entries(file)]
+
+
+def records(directory: Directory, file: Path) -> list[Entry]:
+    """The entries of a file that hold records of the tests' own topics."""
+    return [entry for entry in directory.entries(file) if entry.kind == "append" and entry.partition in directory.partitions]
 
 
 def size(directory: Directory, file: Path) -> int:
@@ -228,7 +241,7 @@ def value_log_rounds(directory: Directory, file: Path) -> list[Round]:
         chosen.setdefault(
             (entry.kind, directory.partitions.get(entry.partition), entry.partition == METADATA_PARTITION), entry
         )
-    own = [entry for entry in found if entry.partition in directory.partitions]
+    own = records(directory, file)
     ends = (found[0], found[len(found) // 2], own[-1], found[-1])
     entries = {*chosen.values(), *ends}
     # One partition of a topic stands for the others.
@@ -238,8 +251,7 @@ def value_log_rounds(directory: Directory, file: Path) -> list[Round]:
         rounds.append(Round(file, f"header of {entry.kind}", entry.position + 33, costs=entry))
         if entry.length > 0:
             rounds.append(Round(file, f"payload of {entry.kind}", entry.payload + entry.length // 2, costs=entry))
-    first = next(entry for entry in found if entry.partition in directory.partitions)
-    rounds.append(Round(file, "start of the payload", first.payload + 3, costs=first))
+    rounds.append(Round(file, "start of the payload", own[0].payload + 3, costs=own[0]))
     assert found[0].position == FILE_HEADER_BYTES
     return rounds
 
@@ -301,7 +313,7 @@ def group_is_right(machine: CrashBroker, directory: Directory, round: Round) -> 
     now = committed(machine, directory)
     allowed = [directory.committed]
     damaged_commit = round.costs and round.costs.kind == "append" and round.costs.partition not in directory.partitions
-    if damaged_commit and round.costs.partition != METADATA_PARTITION:
+    if round.costs_a_commit or (damaged_commit and round.costs.partition != METADATA_PARTITION):
         allowed.append(directory.committed_before)
     assert now in allowed, f"{GROUP} is at {now}, not {directory.committed}"
 

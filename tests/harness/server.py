@@ -59,8 +59,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                # What steers the tests is no config of the broker, which refuses variables that it does not know.
-                env={name: value for name, value in os.environ.items() if not name.startswith("FJORD_")},
+                env=broker_environment(),
                 # A group of its own: a Ctrl-C for the tests must not reach the broker before they stop it.
                 start_new_session=True,
             )
@@ -139,6 +138,11 @@ class Server(ABC):
             self.stop()
         else:
             self.kill()
+
+
+def broker_environment() -> dict[str, str]:
+    """The environment of a broker: that of the tests without FJORD_*, which a broker takes for configs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FJORD_")}
 
 
 def peer_name() -> str:

@@ -11,9 +11,12 @@
 
 pub mod housekeeping;
 mod leader;
+mod metadata;
+mod metadata_copy;
 pub mod parked;
 pub mod records;
 mod set;
 
 pub use leader::{Bounds, Leader};
+pub use metadata::{MetadataOpenError, MetadataPartition};
 pub use set::{METADATA_PARTITION, Partitions};

@@ -3,49 +3,46 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjord_log::{AppendError, CompactionPolicy, Log, Partition};
+use fjord_log::{Partition, ReadError};
 use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, BatchOptions, Compression};
-use tokio::sync::oneshot;
+use tracing::error;
 
-use super::set::{METADATA_PARTITION, Partitions};
+use super::set::Partitions;
 use crate::{
     coordinator::{
         runtime::{AppendDone, AppendFailed, ReplayFailed, ShardLog},
         shard::{Record, ReplayError},
     },
-    metadata::{
-        MetadataLog, MetadataLogError, records::EncodedRecord, store::BoxFuture, topic_name,
-    },
+    metadata::topic_name,
 };
 
-/// What people see in logs for the metadata's partition.
-const METADATA_LABEL: &str = "__cluster_metadata-0";
-/// The metadata belongs to no leader's term: it is the cluster's own.
-const METADATA_EPOCH: i32 = 0;
 /// Batches that are read back at a time, in bytes.
 const REPLAY_BYTES: usize = 1 << 20;
 /// Most bytes that a stored batch may take decompressed.
 const DECOMPRESSED_LIMIT: usize = 256 << 20;
-/// Records of metadata in one batch, in bytes of keys and values.
-const METADATA_BATCH_BYTES: usize = 512 << 10;
-/// Memory for the keys of metadata when it is compacted.
-const METADATA_DEDUPE_BYTES: usize = 64 << 20;
-/// How long readers of metadata can see that something was deleted.
-const METADATA_DELETE_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Why keyed records could not be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadBackError {
     /// The log cannot be read, or holds a damaged batch.
     #[error(transparent)]
-    Read(#[from] fjord_log::ReadError),
+    Read(#[from] ReadError),
     /// A batch that is whole does not decode.
     #[error("{0}")]
     Batch(#[from] fjord_wire::records::BatchError),
 }
 
+/// What to do about a damaged batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnDamage {
+    /// Reading ends there.
+    Refuse,
+    /// It is told, and left out.
+    Skip,
+}
+
 /// One batch of keyed records.
-fn batch(
+pub(super) fn batch(
     records: &[(Bytes, Option<Bytes>)],
     timestamp_ms: i64,
     compression: Compression,
@@ -61,21 +58,30 @@ fn batch(
     builder.build()
 }
 
-/// Hands every keyed record of a partition to `visit`, from the start to the durable end. Blocks.
+/// Hands every keyed record of a partition from `offset` to the durable end to `visit`. Blocks.
 ///
 /// # Errors
 ///
 /// [`ReadBackError`], or what `visit` returns; reading ends there.
-pub fn read_back<E: From<ReadBackError>>(
+pub(super) fn read_back_from<E: From<ReadBackError>>(
     partition: &Partition,
+    mut offset: u64,
+    on_damage: OnDamage,
     visit: &mut dyn FnMut(Bytes, Option<Bytes>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let positions = partition.positions();
-    let mut offset = positions.log_start;
-    while offset < positions.durable_end {
-        let read = partition
-            .read(offset, REPLAY_BYTES, positions.durable_end)
-            .map_err(ReadBackError::from)?;
+    let end = partition.positions().durable_end;
+    while offset < end {
+        let read = match partition.read(offset, REPLAY_BYTES, end) {
+            Err(ReadError::Damaged { .. }) if on_damage == OnDamage::Skip => {
+                error!(
+                    partition = partition.label(),
+                    offset, "leaving out a damaged record"
+                );
+                offset += 1;
+                continue;
+            }
+            read => read.map_err(ReadBackError::from)?,
+        };
         if read.batches.is_empty() {
             break;
         }
@@ -92,108 +98,6 @@ pub fn read_back<E: From<ReadBackError>>(
         offset = read.next_offset;
     }
     Ok(())
-}
-
-/// The metadata's partition.
-#[derive(Clone)]
-pub struct MetadataPartition {
-    partition: Arc<Partition>,
-}
-
-impl MetadataPartition {
-    /// Opens the partition in `log`.
-    ///
-    /// # Errors
-    ///
-    /// If the log is closed.
-    pub fn open(log: &Log) -> Result<Self, AppendError> {
-        let partition = log.open_partition(METADATA_PARTITION, METADATA_LABEL, true)?;
-        let compaction = CompactionPolicy {
-            min_dirty_ratio: 0.5,
-            min_lag_ms: 0,
-            max_lag_ms: u64::MAX,
-            delete_retention_ms: METADATA_DELETE_RETENTION_MS,
-            dedupe_bytes: METADATA_DEDUPE_BYTES,
-        };
-        partition.set_policies(None, Some(compaction));
-        Ok(Self { partition })
-    }
-
-    /// All records, oldest first. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// If one of them is damaged.
-    pub fn read_all(&self) -> Result<Vec<EncodedRecord>, ReadBackError> {
-        let mut records = Vec::new();
-        read_back::<ReadBackError>(&self.partition, &mut |key, value| {
-            records.push(EncodedRecord { key, value });
-            Ok(())
-        })?;
-        Ok(records)
-    }
-
-    fn enqueue(
-        &self,
-        records: Vec<EncodedRecord>,
-        timestamp_ms: i64,
-    ) -> Result<Vec<oneshot::Receiver<Result<(), AppendError>>>, MetadataLogError> {
-        let refused = |reason: &dyn std::fmt::Display| MetadataLogError(reason.to_string());
-        let mut waits = Vec::new();
-        for part in in_batches(records) {
-            let batch = batch(&part, timestamp_ms, Compression::None).map_err(|e| refused(&e))?;
-            let (done, wait) = oneshot::channel();
-            let completion = Box::new(move |result: Result<_, _>| {
-                // Whoever waited may be gone; the records are written all the same.
-                let _ = done.send(result.map(|_| ()));
-            });
-            self.partition
-                .append(batch, METADATA_EPOCH, completion)
-                .map_err(|e| refused(&e))?;
-            waits.push(wait);
-        }
-        Ok(waits)
-    }
-}
-
-/// Cuts records into batches of bounded size.
-fn in_batches(records: Vec<EncodedRecord>) -> Vec<Vec<(Bytes, Option<Bytes>)>> {
-    let mut batches: Vec<Vec<(Bytes, Option<Bytes>)>> = Vec::new();
-    let mut bytes = 0;
-    for EncodedRecord { key, value } in records {
-        let size = key.len() + value.as_ref().map_or(0, Bytes::len);
-        match batches.last_mut() {
-            Some(batch) if bytes + size <= METADATA_BATCH_BYTES => {
-                batch.push((key, value));
-                bytes += size;
-            }
-            _ => {
-                batches.push(vec![(key, value)]);
-                bytes = size;
-            }
-        }
-    }
-    batches
-}
-
-impl MetadataLog for MetadataPartition {
-    fn append(
-        &self,
-        records: Vec<EncodedRecord>,
-        timestamp_ms: i64,
-    ) -> BoxFuture<Result<(), MetadataLogError>> {
-        let enqueued = self.enqueue(records, timestamp_ms);
-        Box::pin(async move {
-            for wait in enqueued? {
-                match wait.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(MetadataLogError(error.to_string())),
-                    Err(_) => return Err(MetadataLogError("the log is closed".to_owned())),
-                }
-            }
-            Ok(())
-        })
-    }
 }
 
 /// The partitions of `__consumer_offsets`.
@@ -266,7 +170,15 @@ impl ShardLog for OffsetsTopic {
         let leader = self
             .leader(partition)
             .ok_or_else(|| ReplayFailed::Log("the partition is not here".to_owned()))?;
-        read_back::<ReplayFailed>(leader.log(), &mut |key, value| Ok(visit(key, value)?))
+        let log = leader.log();
+        // A commit that is lost is as if it had not been made: its records are read again. The groups of this
+        // partition would otherwise be out of order for ever.
+        read_back_from::<ReplayFailed>(
+            log,
+            log.positions().log_start,
+            OnDamage::Skip,
+            &mut |key, value| Ok(visit(key, value)?),
+        )
     }
 }
 

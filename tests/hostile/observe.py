@@ -1,0 +1,47 @@
+"""What a broker process shows of itself: memory, connections, and why it closed some."""
+
+import re
+import time
+import urllib.request
+from pathlib import Path
+
+from harness.broker import Broker
+
+ORDINARY = ("peer_closed", "peer_reset", "idle", "shutdown")
+"""Reasons for which connections of good clients end."""
+
+
+def memory_mib(broker: Broker) -> float:
+    """Resident memory."""
+    status = Path(f"/proc/{broker.pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024
+
+
+def settled_memory_mib(broker: Broker, seconds: float = 10.0) -> float:
+    """The least resident memory within some seconds: what is held for a moment does not count."""
+    least, until = memory_mib(broker), time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        least = min(least, memory_mib(broker))
+    return least
+
+
+def metrics(broker: Broker, name: str) -> dict[str, float]:
+    """The values of a metric, by its first label's value."""
+    with urllib.request.urlopen(f"{broker.http}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    found = re.findall(rf'^{name}(?:{{\w+="([^"]*)"[^}}]*}})? (\S+)$', text, re.MULTILINE)
+    values: dict[str, float] = {}
+    for label, value in found:
+        values[label] = values.get(label, 0) + float(value)
+    return values
+
+
+def closed(broker: Broker) -> dict[str, float]:
+    """Connections that were closed, by reason."""
+    return metrics(broker, "fjord_network_connections_closed_total")
+
+
+def open_connections(broker: Broker) -> float:
+    """Connections that are open now."""
+    return sum(metrics(broker, "fjord_network_connections").values())
