@@ -81,17 +81,21 @@ impl Indexing {
         timestamp: i64,
         offset: u64,
     ) -> Result<(), IndexError> {
-        let changes = &mut self.changes;
-        index.scan(
-            &keys::times_start(id),
-            &keys::times_after(id, timestamp),
-            &mut |key, value| {
-                if keys::parse_u64(value).is_none_or(|at| at > offset) {
-                    changes.remove(key);
-                }
-                true
-            },
-        )
+        let (from, to) = (keys::times_start(id), keys::times_after(id, timestamp));
+        let wrong = |value: &[u8]| keys::parse_u64(value).is_none_or(|at| at > offset);
+        let pending = self.changes.puts(&from, &to);
+        let mut rows: Vec<Vec<u8>> = pending
+            .filter(|(_, value)| wrong(value))
+            .map(|(key, _)| key.to_vec())
+            .collect();
+        index.scan(&from, &to, &mut |key, value| {
+            if wrong(value) {
+                rows.push(key.to_vec());
+            }
+            true
+        })?;
+        rows.into_iter().for_each(|key| self.changes.remove(key));
+        Ok(())
     }
 
     /// Removes the rows of producers that are forgotten.
