@@ -3,7 +3,7 @@
 //! (allocated ahead, recycled).
 //!
 //! ```text
-//! cargo bench -p fjord-log --bench raw_file [-- --megabytes N --rounds N --directory DIR]
+//! cargo bench -p fjord-log --bench raw_file [-- --megabytes N --rounds N --directory DIR --only PARTITIONSxKIB]
 //! ```
 //!
 //! Rounds are interleaved and medians compared, since machines are not equally fast at all times.
@@ -32,6 +32,8 @@ struct Arguments {
     bytes: usize,
     rounds: usize,
     directory: PathBuf,
+    partitions: Vec<usize>,
+    batches: Vec<usize>,
 }
 
 /// What one run has shown.
@@ -81,7 +83,7 @@ struct Window {
 
 impl Window {
     fn new() -> Arc<Self> {
-        let histogram = Histogram::new(3).expect("three digits are possible");
+        let histogram = Histogram::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
         Arc::new(Self {
             state: Mutex::new((0, histogram)),
             changed: Condvar::new(),
@@ -128,7 +130,7 @@ fn measure(sink: &dyn Sink, partitions: usize, batch: &Bytes, bytes: usize) -> F
         }
     });
     let (elapsed, cpu) = (began.elapsed(), cpu_time().saturating_sub(cpu));
-    let mut latencies = Histogram::<u64>::new(3).expect("three digits are possible");
+    let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
     for window in &windows {
         let state = window.state.lock().unwrap_or_else(PoisonError::into_inner);
         latencies.add(&state.1).expect("the histograms are alike");
@@ -253,12 +255,20 @@ fn arguments() -> Arguments {
         bytes: 1 << 30,
         rounds: 7,
         directory: std::env::temp_dir(),
+        partitions: PARTITIONS.to_vec(),
+        batches: BATCHES.to_vec(),
     };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let mut value = || given.next().expect("the option has a value");
         match name.as_str() {
             "--megabytes" => arguments.bytes = value().parse::<usize>().expect("a number") << 20,
+            "--only" => {
+                let value = value();
+                let (partitions, kib) = value.split_once('x').expect("as in 100x16");
+                arguments.partitions = vec![partitions.parse().expect("a number")];
+                arguments.batches = vec![kib.parse::<usize>().expect("a number") << 10];
+            }
             "--rounds" => arguments.rounds = value().parse().expect("a number"),
             "--directory" => arguments.directory = value().into(),
             // Cargo passes this one on its own.
@@ -275,9 +285,9 @@ fn main() {
         "| partitions | batch KiB | raw MB/s | log MB/s | ratio | raw CPU s/GiB | log CPU s/GiB | raw p50 ms | log p50 ms | raw p99 ms | log p99 ms |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    for partitions in PARTITIONS {
-        for batch_bytes in BATCHES {
-            compare(&arguments, partitions, batch_bytes);
+    for partitions in &arguments.partitions {
+        for batch_bytes in &arguments.batches {
+            compare(&arguments, *partitions, *batch_bytes);
         }
     }
 }

@@ -229,6 +229,21 @@ impl Index {
         })
     }
 
+    /// The batch at `base_offset`. Unlike [`Index::floor`] this costs the same however many rows were removed
+    /// around it.
+    pub fn batch_at(
+        &self,
+        partition: PartitionId,
+        base_offset: u64,
+    ) -> Result<Option<Location>, IndexError> {
+        let Some(value) = self.get(&keys::batch(partition, base_offset))? else {
+            return Ok(None);
+        };
+        Location::decode(&value)
+            .map(Some)
+            .ok_or_else(|| IndexError("malformed batch row".into()))
+    }
+
     /// The batch with the greatest base offset that is not above `offset`.
     pub fn floor(
         &self,
