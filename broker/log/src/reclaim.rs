@@ -207,10 +207,7 @@ impl Log {
         let mut found = None;
         self.shared()
             .with_index(|index| {
-                found = index
-                    .floor(partition, base)?
-                    .filter(|(b, _)| *b == base)
-                    .map(|(_, l)| l.lsn);
+                found = index.batch_at(partition, base)?.map(|l| l.lsn);
                 Ok::<_, IndexError>(())
             })
             .map_err(io::Error::other)?;

@@ -70,6 +70,12 @@ pub(crate) fn time(partition: PartitionId, timestamp: i64) -> [u8; 17] {
     pair(TIME, partition, timestamp.cast_unsigned() ^ 1 << 63)
 }
 
+/// The timestamp in a key of the time index.
+pub(crate) fn parse_time(key: &[u8]) -> Option<i64> {
+    let turned = parse_u64(key.get(9..)?)?;
+    Some((turned ^ 1 << 63).cast_signed())
+}
+
 pub(crate) fn times_start(partition: PartitionId) -> [u8; 17] {
     pair(TIME, partition, 0)
 }
@@ -100,6 +106,11 @@ mod tests {
         fn times_sort_as_numbers(a: i64, b: i64) {
             let id = PartitionId(1);
             prop_assert_eq!(a.cmp(&b), time(id, a).cmp(&time(id, b)));
+        }
+
+        #[test]
+        fn times_round_trip(a: i64) {
+            prop_assert_eq!(parse_time(&time(PartitionId(1), a)), Some(a));
         }
 
         #[test]

@@ -8,6 +8,7 @@ pub(crate) mod keys;
 pub(crate) mod rows;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -77,6 +78,14 @@ impl Changes {
 
     pub fn len(&self) -> usize {
         self.writes.len()
+    }
+
+    /// The rows that are to be written with keys in `from..to`, in order.
+    pub fn puts(&self, from: &[u8], to: &[u8]) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        self.writes
+            .range::<[u8], _>(range)
+            .filter_map(|(key, value)| Some((key.as_slice(), value.as_deref()?)))
     }
 
     /// What the changes take in a memtable, about.
@@ -218,6 +227,21 @@ impl Index {
             }
             Ok(())
         })
+    }
+
+    /// The batch at `base_offset`. Unlike [`Index::floor`] this costs the same however many rows were removed
+    /// around it.
+    pub fn batch_at(
+        &self,
+        partition: PartitionId,
+        base_offset: u64,
+    ) -> Result<Option<Location>, IndexError> {
+        let Some(value) = self.get(&keys::batch(partition, base_offset))? else {
+            return Ok(None);
+        };
+        Location::decode(&value)
+            .map(Some)
+            .ok_or_else(|| IndexError("malformed batch row".into()))
     }
 
     /// The batch with the greatest base offset that is not above `offset`.

@@ -57,6 +57,10 @@ pub(crate) struct PartitionRow {
     /// The newest row of the time index, and the bytes appended since.
     pub sampled_timestamp: i64,
     pub unsampled_bytes: u64,
+    /// No rows are left before this offset, and none of the time index before this time: trimming begins
+    /// here, and does not walk over everything that was ever removed.
+    pub trimmed_offset: u64,
+    pub trimmed_timestamp: i64,
     /// The partition is deleted; its rows are being removed.
     pub deleted: bool,
 }
@@ -75,6 +79,8 @@ impl PartitionRow {
             delete_horizon: -1,
             sampled_timestamp: -1,
             unsampled_bytes: SAMPLE_EVERY,
+            trimmed_offset: 0,
+            trimmed_timestamp: i64::MIN,
             deleted: false,
         }
     }
@@ -106,6 +112,8 @@ impl PartitionRow {
             self.delete_horizon.cast_unsigned(),
             self.sampled_timestamp.cast_unsigned(),
             self.unsampled_bytes,
+            self.trimmed_offset,
+            self.trimmed_timestamp.cast_unsigned(),
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -124,6 +132,8 @@ impl PartitionRow {
             delete_horizon: take_u64(bytes)?.cast_signed(),
             sampled_timestamp: take_u64(bytes)?.cast_signed(),
             unsampled_bytes: take_u64(bytes)?,
+            trimmed_offset: take_u64(bytes)?,
+            trimmed_timestamp: take_u64(bytes)?.cast_signed(),
             deleted: take_u32(bytes)? != 0,
             extent: decode_extent(bytes)?,
         };
@@ -148,6 +158,8 @@ mod tests {
                 delete_horizon: timestamps.1,
                 sampled_timestamp: timestamps.1,
                 unsampled_bytes: numbers[5].into(),
+                trimmed_offset: numbers[0].into(),
+                trimmed_timestamp: timestamps.1,
                 deleted,
             };
             prop_assert_eq!(PartitionRow::decode(&row.encode()), Some(row));

@@ -276,10 +276,11 @@ impl Indexing {
             row.max_timestamp = timestamp;
             row.max_timestamp_offset = header.base_offset;
         }
-        self.commit(index)?;
-        if index
-            .time_floor(id, timestamp)?
-            .is_some_and(|offset| offset > header.base_offset)
+        let (from, to) = (keys::times_start(id), keys::time(id, timestamp));
+        let pending = self.changes.puts(&from, &to).next_back();
+        let wrong = |offset: Option<u64>| offset.is_some_and(|at| at > header.base_offset);
+        if wrong(pending.and_then(|(_, value)| keys::parse_u64(value)))
+            || wrong(index.time_floor(id, timestamp)?)
         {
             self.remove_times(index, id, timestamp, header.base_offset)?;
         }

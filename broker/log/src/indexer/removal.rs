@@ -36,6 +36,9 @@ impl Indexing {
             self.drop_batch(id, base, &location);
         }
         self.remove_times(index, id, i64::MAX, log_end.saturating_sub(1))?;
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.trimmed_offset = row.trimmed_offset.min(log_end);
+        }
         for (producer, bytes) in producer_rows(index, id)? {
             let mut table = ProducerTable::default();
             table.decode_into(producer, &bytes);
@@ -81,17 +84,21 @@ impl Indexing {
         timestamp: i64,
         offset: u64,
     ) -> Result<(), IndexError> {
-        let changes = &mut self.changes;
-        index.scan(
-            &keys::times_start(id),
-            &keys::times_after(id, timestamp),
-            &mut |key, value| {
-                if keys::parse_u64(value).is_none_or(|at| at > offset) {
-                    changes.remove(key);
-                }
-                true
-            },
-        )
+        let (from, to) = (keys::times_start(id), keys::times_after(id, timestamp));
+        let wrong = |value: &[u8]| keys::parse_u64(value).is_none_or(|at| at > offset);
+        let pending = self.changes.puts(&from, &to);
+        let mut rows: Vec<Vec<u8>> = pending
+            .filter(|(_, value)| wrong(value))
+            .map(|(key, _)| key.to_vec())
+            .collect();
+        index.scan(&from, &to, &mut |key, value| {
+            if wrong(value) {
+                rows.push(key.to_vec());
+            }
+            true
+        })?;
+        rows.into_iter().for_each(|key| self.changes.remove(key));
+        Ok(())
     }
 
     /// Removes the rows of producers that are forgotten.
@@ -142,14 +149,43 @@ impl Indexing {
         let Some(id) = self.trims.first().copied() else {
             return Ok(false);
         };
-        let Some((log_start, deleted)) =
-            self.rows.get(&id).map(|r| (r.extent.log_start, r.deleted))
-        else {
+        let Some(row) = self.rows.get(&id) else {
             self.trims.remove(&id);
             return Ok(false);
         };
+        let (log_start, deleted) = (row.extent.log_start, row.deleted);
+        let mut removed = self.trim_batches(index, id)?;
+        if removed < TRIM_AT_ONCE {
+            removed += self.trim_times(index, id)?;
+        }
+        if removed < TRIM_AT_ONCE {
+            self.trims.remove(&id);
+            if let Some(row) = self.rows.get_mut(&id) {
+                row.trimmed_offset = log_start;
+            }
+            if deleted {
+                self.remove_partition(index, id)?;
+                return Ok(true);
+            }
+        }
+        if removed > 0 {
+            self.touched.insert(id);
+        }
+        Ok(removed > 0)
+    }
+
+    fn trim_batches(&mut self, index: &Index, id: PartitionId) -> Result<usize, IndexError> {
+        let Some(row) = self.rows.get(&id) else {
+            return Ok(0);
+        };
+        let (log_start, deleted) = (row.extent.log_start, row.deleted);
+        // The batch that held the old log start may have begun before it.
+        let from = match index.floor(id, row.trimmed_offset)? {
+            Some((base, _)) => base,
+            None => row.trimmed_offset,
+        };
         let mut dead = Vec::new();
-        index.batches(id, 0, &mut |base, location| {
+        index.batches(id, from, &mut |base, location| {
             let reachable = !deleted && base + u64::from(location.last_offset_delta) >= log_start;
             if !reachable {
                 dead.push((base, location));
@@ -159,50 +195,44 @@ impl Indexing {
         for (base, location) in &dead {
             self.drop_batch(id, *base, location);
         }
-        let mut removed = dead.len();
-        if removed < TRIM_AT_ONCE {
-            removed += self.trim_times(index, id, log_start, deleted)?;
+        if let (Some((base, location)), Some(row)) = (dead.last(), self.rows.get_mut(&id)) {
+            row.trimmed_offset = base + u64::from(location.last_offset_delta) + 1;
         }
-        let done = removed < TRIM_AT_ONCE;
-        if done {
-            self.trims.remove(&id);
-        }
-        if done && deleted {
-            for (producer, _) in producer_rows(index, id)? {
-                self.changes.remove(keys::producer(id, producer));
-            }
-            self.changes.remove(keys::partition(id));
-            self.rows.remove(&id);
-            self.touched.remove(&id);
-            removed += 1;
-        } else if removed > 0 {
-            self.touched.insert(id);
-        }
-        Ok(removed > 0)
+        Ok(dead.len())
     }
 
-    fn trim_times(
-        &mut self,
-        index: &Index,
-        id: PartitionId,
-        log_start: u64,
-        all: bool,
-    ) -> Result<usize, IndexError> {
-        let mut removed = 0;
-        let changes = &mut self.changes;
+    fn trim_times(&mut self, index: &Index, id: PartitionId) -> Result<usize, IndexError> {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return Ok(0);
+        };
+        let (log_start, all) = (row.extent.log_start, row.deleted);
+        let mut last = None;
+        let (mut removed, changes) = (0, &mut self.changes);
         index.scan(
-            &keys::times_start(id),
+            &keys::time(id, row.trimmed_timestamp),
             &keys::times_end(id),
             &mut |key, value| {
                 let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
                 if dead {
                     changes.remove(key);
+                    last = keys::parse_time(key);
                     removed += 1;
                 }
                 dead && removed < TRIM_AT_ONCE
             },
         )?;
+        row.trimmed_timestamp = last.unwrap_or(row.trimmed_timestamp);
         Ok(removed)
+    }
+
+    fn remove_partition(&mut self, index: &Index, id: PartitionId) -> Result<(), IndexError> {
+        for (producer, _) in producer_rows(index, id)? {
+            self.changes.remove(keys::producer(id, producer));
+        }
+        self.changes.remove(keys::partition(id));
+        self.rows.remove(&id);
+        self.touched.remove(&id);
+        Ok(())
     }
 
     /// Forgets files that are gone, and truncations that nothing is left of.
