@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     deleted: Mutex<HashSet<PartitionId>>,
     /// Bytes of each file that the index points to.
     live_bytes: Mutex<HashMap<u32, u64>>,
-    /// Files that cannot be copied forward, since an entry in them is damaged.
+    /// Files that cannot be copied forward, since they or an entry in them are damaged.
     kept_files: Mutex<HashSet<u32>>,
     failure: Mutex<Option<String>>,
 }
@@ -440,9 +440,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes that a file cannot be copied forward until the log is opened again.
-    pub fn keep_file(&self, id: u32) {
-        self.kept_files().insert(id);
+    /// Notes that a file cannot be given back until the log is opened again. True the first time.
+    pub fn keep_file(&self, id: u32) -> bool {
+        self.kept_files().insert(id)
     }
 
     pub fn is_kept(&self, id: u32) -> bool {
