@@ -267,12 +267,7 @@ impl<'a> Outbox<'a> {
     /// Polls all second stages that were begun. If it may, it begins others in order, while few run
     /// and the finished responses are within the limit; the first one is always begun then, or the
     /// connection could not go on.
-    fn poll_slots(
-        &mut self,
-        may_begin: bool,
-        mut waiting_bytes: usize,
-        context: &mut Context<'_>,
-    ) {
+    fn poll_slots(&mut self, may_begin: bool, mut waiting_bytes: usize, context: &mut Context<'_>) {
         let before = waiting_bytes;
         let mut running = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
