@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import statistics
 import time
 
 import pytest
@@ -13,8 +14,8 @@ from crash.load import LARGE, SMALL, Check, Load, Shape
 from features.simple import wait_until
 
 ROUNDS, ROUNDS_LONG = 10, 50
-READY_GOAL_S, READY_BOUND_S = 2.0, 10.0
-"""What is aimed for on a quiet machine, and what is demanded of a busy one."""
+READY_S, READY_BUSY_S = 2.0, 6.0
+"""What is demanded of a restart, and what is granted to a few of them: other tests and builds use the machine too."""
 MOMENT_S = (0.05, 1.5)
 ADMIN_TIMEOUT_S = 60
 
@@ -53,14 +54,14 @@ def test_what_was_acknowledged_survives_sigkill(fresh_broker, request):
         check.close()
     committer.finish()
     report(ready, loads, committer)
-    assert max(ready) < READY_BOUND_S
+    assert statistics.quantiles(ready, n=10)[7] < READY_S and max(ready) < READY_BUSY_S, ready
 
 
 def report(ready: list[float], loads: list[Load], committer: Committer) -> None:
     sent = sum(sum(load.sent) for load in loads)
-    slow = sum(seconds > READY_GOAL_S for seconds in ready)
+    slow = sum(seconds > READY_S for seconds in ready)
     print(f"{len(ready)} kills, {sent} records, {committer.commits} commits; ready again after at most {max(ready):.2f} s, "
-          f"{sum(ready) / len(ready):.2f} s on average, {slow} times over {READY_GOAL_S} s")  # fmt: skip
+          f"{statistics.median(ready):.2f} s in the median, {slow} times over {READY_S} s")  # fmt: skip
 
 
 def seed() -> int:

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use rustix::fs::{Advice, FallocateFlags};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom};
 
 use crate::stats::DiskSpace;
 use crate::valuelog::entry::{FILE_HEADER, encode_file_header};
@@ -67,6 +67,23 @@ impl ValueLogFile {
     /// Current length in bytes.
     pub fn len(&self) -> io::Result<u32> {
         Ok(u32::try_from(self.file.metadata()?.len()).unwrap_or(u32::MAX))
+    }
+
+    /// End of what was ever written: behind it is only what was allocated ahead, which reads as zeros. Where
+    /// the file system does not tell, the end of the file.
+    pub fn written_end(&self) -> io::Result<u32> {
+        let mut end = 0;
+        loop {
+            let data = match rustix::fs::seek(&self.file, SeekFrom::Data(end)) {
+                Ok(data) => data,
+                Err(rustix::io::Errno::NXIO) => return Ok(u32::try_from(end).unwrap_or(u32::MAX)),
+                Err(_) => return self.len(),
+            };
+            match rustix::fs::seek(&self.file, SeekFrom::Hole(data)) {
+                Ok(hole) if hole > data => end = hole,
+                _ => return self.len(),
+            }
+        }
     }
 
     /// Cuts off what is behind the last entry.
@@ -374,6 +391,20 @@ fn reserve_file_capacity(configured: u32, reserve: u64, least: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_allocated_ahead_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1");
+        fs::write(&path, b"head").unwrap();
+        let file = ValueLogFile::open(1, path).unwrap();
+        file.cut(8 << 20).unwrap();
+        file.write_at(b"far", 5 << 20).unwrap();
+        let end = file.written_end().unwrap();
+        assert!(end >= (5 << 20) + 3, "{end}");
+        let tells_holes = rustix::fs::seek(&file.file, SeekFrom::Hole(0)).unwrap() < 8 << 20;
+        assert!(end < 6 << 20 || !tells_holes, "{end}");
+    }
 
     #[test]
     fn files_grow_to_the_configured_size_and_stay_small_on_small_disks() {

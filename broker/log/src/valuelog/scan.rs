@@ -32,6 +32,8 @@ pub(crate) struct ScanReport {
 
 /// Checks all entries of `file` from `from` on, payloads included. `proven` is known to be durable.
 pub(crate) fn verify(file: &ValueLogFile, from: u32, proven: Lsn) -> io::Result<ScanReport> {
+    // Asked before anything is read: what the kernel has read ahead counts as written.
+    let written_end = file.written_end()?;
     let mut window = Window::new(file)?;
     let mut proven = proven;
     let mut doubtful: Vec<(u32, Option<u32>)> = Vec::new();
@@ -50,7 +52,7 @@ pub(crate) fn verify(file: &ValueLogFile, from: u32, proven: Lsn) -> io::Result<
                 position += header.stored_bytes();
                 end = position;
             }
-            None => match window.next_header(file, position.saturating_add(8))? {
+            None => match window.next_header(file, position.saturating_add(8), written_end)? {
                 Some(next) => {
                     doubtful.push((position, Some(next)));
                     position = next;
@@ -178,9 +180,14 @@ impl Window {
         }))
     }
 
-    /// The first place from `position` on that holds an entry.
-    fn next_header(&mut self, file: &ValueLogFile, mut position: u32) -> io::Result<Option<u32>> {
-        while self.bytes(file, position, ENTRY_HEADER)?.is_some() {
+    /// The first place from `position` on that holds an entry; nothing behind `written_end` does.
+    fn next_header(
+        &mut self,
+        file: &ValueLogFile,
+        mut position: u32,
+        written_end: u32,
+    ) -> io::Result<Option<u32>> {
+        while position < written_end && self.bytes(file, position, ENTRY_HEADER)?.is_some() {
             let at = (position - self.start) as usize;
             let view = &self.bytes[at..self.filled];
             let seen = crate::types::length_u32(view.len()) & !7;
