@@ -56,6 +56,20 @@ pub enum ServerError {
     /// The metadata could not be changed.
     #[error("cannot register in the metadata: {0}")]
     Register(#[from] ExecuteError),
+    /// The data directory is that of another broker.
+    #[error(
+        "the data directory {} belongs to broker {owner}, and node.id is {node_id}; \
+         set node.id={owner}, or give this broker another directory by --data-dir or log.dirs",
+        directory.display()
+    )]
+    OtherBroker {
+        /// The data directory.
+        directory: PathBuf,
+        /// The broker that wrote it.
+        owner: i32,
+        /// `node.id` of this one.
+        node_id: i32,
+    },
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -309,6 +323,7 @@ fn tell_recovery(log: &Log) {
 
 /// Gives a new cluster its id, and makes this broker known.
 async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(), ServerError> {
+    check_owner(&metadata.image(), config)?;
     let new_id = new_cluster_id();
     let cluster_id = metadata
         .execute(move |image| ensure_cluster_id(image, new_id))
@@ -334,6 +349,19 @@ async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(),
         "registered"
     );
     Ok(())
+}
+
+/// Refuses the data directory of another broker: its partitions are led by that one, not by this.
+fn check_owner(image: &Image, config: &BrokerConfig) -> Result<(), ServerError> {
+    let node_id = config.node.node_id;
+    match image.brokers().find(|broker| broker.broker_id != node_id) {
+        Some(owner) => Err(ServerError::OtherBroker {
+            directory: config.log.data_dir.clone(),
+            owner: owner.broker_id,
+            node_id,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Takes the series of deleted topics out of the metrics.

@@ -83,7 +83,8 @@ struct Window {
 
 impl Window {
     fn new() -> Arc<Self> {
-        let histogram = Histogram::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
+        let histogram =
+            Histogram::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
         Arc::new(Self {
             state: Mutex::new((0, histogram)),
             changed: Condvar::new(),
@@ -130,7 +131,8 @@ fn measure(sink: &dyn Sink, partitions: usize, batch: &Bytes, bytes: usize) -> F
         }
     });
     let (elapsed, cpu) = (began.elapsed(), cpu_time().saturating_sub(cpu));
-    let mut latencies = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
+    let mut latencies =
+        Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).expect("three digits are possible");
     for window in &windows {
         let state = window.state.lock().unwrap_or_else(PoisonError::into_inner);
         latencies.add(&state.1).expect("the histograms are alike");
