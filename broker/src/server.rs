@@ -7,7 +7,6 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fjord_log::{Log, LogOptions, OpenError};
-use fjord_wire::records::Compression;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -34,7 +33,7 @@ use crate::{
         metrics::Metrics,
     },
     partition::{
-        MetadataOpenError, MetadataPartition, Partitions, housekeeping::Housekeeping,
+        MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner, housekeeping::Housekeeping,
         records::OffsetsTopic,
     },
     producer_ids::ProducerIds,
@@ -134,6 +133,7 @@ struct Parts {
     broker: Arc<Broker>,
     log: Arc<Log>,
     housekeeping: Housekeeping,
+    cleaner: Cleaner,
     log_failed: mpsc::Receiver<String>,
 }
 
@@ -157,9 +157,7 @@ impl Parts {
         let live_config = LiveConfig::new(config);
         let partitions = Partitions::new(Arc::clone(&log), live_config.clone());
         let config = live_config.get();
-        let codec = Compression::from_code(i16::from(config.groups.offsets_topic_compression));
-        let offsets =
-            OffsetsTopic::new(Arc::clone(&partitions), codec.unwrap_or(Compression::None));
+        let offsets = OffsetsTopic::new(Arc::clone(&partitions), &config.groups);
         let groups = Groups::new(GroupConfig::from(&config.groups), Arc::new(offsets));
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
@@ -181,6 +179,7 @@ impl Parts {
                 let _ = failed.try_send(reason);
             },
         )?;
+        let cleaner = Cleaner::start(Arc::clone(&log), live_config.clone())?;
         let broker = Broker {
             live_config,
             metadata,
@@ -198,6 +197,7 @@ impl Parts {
             broker: Arc::new(broker),
             log,
             housekeeping,
+            cleaner,
             log_failed,
         })
     }
@@ -230,8 +230,9 @@ impl Parts {
         listeners_stop.cancel();
         tasks.close();
         tasks.wait().await;
-        let (log, housekeeping) = (self.log, self.housekeeping);
+        let (log, housekeeping, cleaner) = (self.log, self.housekeeping, self.cleaner);
         tokio::task::spawn_blocking(move || {
+            cleaner.stop();
             housekeeping.stop();
             log.close();
         })

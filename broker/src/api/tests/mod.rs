@@ -75,7 +75,7 @@ impl Fixture {
             Some(log) => log,
             None => Arc::new(OffsetsTopic::new(
                 Arc::clone(&partitions),
-                Compression::None,
+                &live_config.get().groups,
             )),
         };
         let groups = Groups::new(GroupConfig::from(&live_config.get().groups), group_log);
