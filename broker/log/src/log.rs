@@ -14,7 +14,7 @@ use crate::error::{AppendError, OpenError};
 use crate::fold::Extent;
 use crate::index::rows::PartitionRow;
 use crate::index::{Index, IndexError};
-use crate::indexer::{Feed, Indexer};
+use crate::indexer::{Feed, Indexer, Stored};
 use crate::options::LogOptions;
 use crate::partition::producers::ProducerTable;
 use crate::partition::{Control, Partition, fits_a_file};
@@ -37,12 +37,12 @@ pub(crate) struct Shared {
     index: RwLock<Option<Index>>,
     partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
     /// Partitions that were found on disk and not opened yet.
-    found: Mutex<HashMap<PartitionId, (PartitionRow, ProducerTable)>>,
+    found: Mutex<Stored>,
     /// Partitions deleted since the log was opened, as many as there were: their ids must not come again.
     deleted: Mutex<HashSet<PartitionId>>,
     /// Bytes of each file that the index points to.
     live_bytes: Mutex<HashMap<u32, u64>>,
-    /// Files that cannot be copied forward, since an entry in them is damaged.
+    /// Files that cannot be copied forward, since they or an entry in them are damaged.
     kept_files: Mutex<HashSet<u32>>,
     failure: Mutex<Option<String>>,
 }
@@ -88,14 +88,13 @@ impl Log {
         let recovered =
             recovery::recover(&options, &files, &path.join(directory::INDEX), closed_at)?;
         let extents = recovered.indexing.extents();
-        let found = load_found(&recovered.index, &recovered.indexing)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(options.queue_bytes),
             feed: Feed::new(recovered.indexing.applied(), recovered.indexing.durable()),
             counters: Counters::default(),
             index: RwLock::new(Some(recovered.index)),
             partitions: RwLock::default(),
-            found: Mutex::new(found),
+            found: Mutex::new(recovered.stored),
             deleted: Mutex::new(recovered.indexing.deleted().collect()),
             live_bytes: Mutex::new(recovered.indexing.live_bytes()),
             kept_files: Mutex::default(),
@@ -316,7 +315,7 @@ impl Shared {
         result
     }
 
-    fn found(&self) -> MutexGuard<'_, HashMap<PartitionId, (PartitionRow, ProducerTable)>> {
+    fn found(&self) -> MutexGuard<'_, Stored> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -441,9 +440,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes that a file cannot be copied forward until the log is opened again.
-    pub fn keep_file(&self, id: u32) {
-        self.kept_files().insert(id);
+    /// Notes that a file cannot be given back until the log is opened again. True the first time.
+    pub fn keep_file(&self, id: u32) -> bool {
+        self.kept_files().insert(id)
     }
 
     pub fn is_kept(&self, id: u32) -> bool {
@@ -486,24 +485,4 @@ fn spawn<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
-}
-
-/// The state of all partitions on disk, producers included.
-fn load_found(
-    index: &Index,
-    indexing: &crate::indexer::Indexing,
-) -> Result<HashMap<PartitionId, (PartitionRow, ProducerTable)>, OpenError> {
-    let failed = |e: IndexError| OpenError::Index(e.to_string());
-    let mut found: HashMap<_, _> = indexing
-        .rows()
-        .map(|(id, row)| (*id, (row.clone(), ProducerTable::default())))
-        .collect();
-    index
-        .producers(&mut |id, producer, bytes| {
-            if let Some((_, table)) = found.get_mut(&id) {
-                table.decode_into(producer, bytes);
-            }
-        })
-        .map_err(failed)?;
-    Ok(found)
 }

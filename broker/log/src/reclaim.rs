@@ -37,21 +37,40 @@ impl Log {
             return 0;
         }
         let mut retired = self.retire_dead();
-        if let Some(file) = self.sparsest() {
-            match self.copy_forward(&file) {
-                Ok(bytes) => {
-                    Counters::add(&self.shared().counters.relocated_bytes, bytes);
-                    drop(file);
-                    if self.wait_until_indexed() {
-                        retired += self.retire_dead();
+        let Some(file) = self.sparsest() else {
+            return retired;
+        };
+        let (id, copied) = (file.id, self.copy_forward(&file));
+        // A file that somebody reads cannot be used again.
+        drop(file);
+        match copied {
+            Ok(bytes) => {
+                Counters::add(&self.shared().counters.relocated_bytes, bytes);
+                if self.wait_until_indexed() {
+                    retired += self.retire_dead();
+                    if bytes == 0 && self.shared().live_bytes(id) > 0 {
+                        self.set_aside(id, "entries in it cannot be found, or belong to a partition that nobody has opened");
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(file = file.id, %error, "could not copy a file's live entries forward");
-                }
+            }
+            Err(CopyError::File(error)) => self.set_aside(id, &error.to_string()),
+            // The next round tries again; that the disk is full is said where it is noticed.
+            Err(CopyError::Log(error)) => {
+                tracing::debug!(file = id, %error, "live entries were not copied forward now");
             }
         }
         retired
+    }
+
+    /// Leaves a file alone until the log is opened again: it would be chosen, and fail, again and again.
+    fn set_aside(&self, id: u32, reason: &str) {
+        if self.shared().keep_file(id) {
+            tracing::warn!(
+                file = id,
+                reason,
+                "cannot copy a file's live entries forward; it stays as it is"
+            );
+        }
     }
 
     /// The files that get no more entries, and of which the index knows all, oldest first.
@@ -81,7 +100,9 @@ impl Log {
                     return retired;
                 }
                 Err(error) => {
-                    tracing::warn!(file = id, %error, "could not look at a file that seems dead");
+                    if self.shared().keep_file(id) {
+                        tracing::warn!(file = id, %error, "could not look at a file that seems dead");
+                    }
                     continue;
                 }
             }
@@ -120,7 +141,7 @@ impl Log {
             if live.is_none() && self.is_live(&record.header)? {
                 live = Some(record.header.lsn);
             }
-            Ok(())
+            Ok::<_, io::Error>(())
         })?;
         Ok(live)
     }
@@ -151,20 +172,21 @@ impl Log {
     }
 
     /// Writes what is alive in `file` again, at the end of the log; returns how many bytes that were.
-    fn copy_forward(&self, file: &ValueLogFile) -> io::Result<u64> {
+    fn copy_forward(&self, file: &ValueLogFile) -> Result<u64, CopyError> {
         let mut copies = Copies::default();
         let mut bytes = 0;
-        let result = each_entry(file, &mut |record| {
+        each_entry(file, &mut |record| {
             let copied = self.copy_entry(record, &mut copies)?;
             bytes += copied;
-            copies.wait_below(BYTES_IN_FLIGHT)
-        });
-        result.and_then(|()| copies.wait_below(1))?;
+            copies.wait_below(BYTES_IN_FLIGHT)?;
+            Ok::<_, CopyError>(())
+        })?;
+        copies.wait_below(1)?;
         Ok(bytes)
     }
 
     /// Writes an entry again, if the index still points to it; returns how many bytes that were.
-    fn copy_entry(&self, record: &EntryRecord, copies: &mut Copies) -> io::Result<u64> {
+    fn copy_entry(&self, record: &EntryRecord, copies: &mut Copies) -> Result<u64, CopyError> {
         let header = &record.header;
         let Some(partition) = self.shared().partition(header.partition) else {
             return Ok(0);
@@ -178,10 +200,7 @@ impl Log {
             0 => bytes::Bytes::new(),
             _ => partition
                 .read_at(self.shared(), header.base_offset, header.location())
-                .map_err(|e| {
-                    self.shared().keep_file(header.lsn.file());
-                    io::Error::other(format!("the file stays: {e}"))
-                })?,
+                .map_err(io::Error::other)?,
         };
         let entry = PendingEntry {
             kind: EntryKind::Relocate,
@@ -215,6 +234,17 @@ impl Log {
     }
 }
 
+/// Why live entries were not copied forward.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    /// The file cannot be read, or an entry in it is damaged.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// The log does not take the copies now.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+}
+
 type Copied = (u64, Result<(), AppendError>);
 
 /// Entries on their way to the end of the log.
@@ -245,12 +275,11 @@ impl Copies {
     }
 
     /// Waits until fewer than `limit` bytes are under way.
-    fn wait_below(&mut self, limit: u64) -> io::Result<()> {
+    fn wait_below(&mut self, limit: u64) -> Result<(), AppendError> {
         while self.under_way >= limit {
-            let closed = |_| io::Error::other("the log is closed");
-            let (bytes, result) = self.finished.recv().map_err(closed)?;
+            let (bytes, result) = self.finished.recv().map_err(|_| AppendError::Closed)?;
             self.under_way -= bytes;
-            result.map_err(io::Error::other)?;
+            result?;
         }
         Ok(())
     }
@@ -264,11 +293,11 @@ fn completion(done: &Sender<Result<(), AppendError>>) -> Completion {
     })
 }
 
-/// Visits all entries of a sealed file.
-fn each_entry(
+/// Visits all entries of a sealed file, until `visit` fails.
+fn each_entry<E: From<io::Error>>(
     file: &ValueLogFile,
-    visit: &mut dyn FnMut(&EntryRecord) -> io::Result<()>,
-) -> io::Result<()> {
+    visit: &mut dyn FnMut(&EntryRecord) -> Result<(), E>,
+) -> Result<(), E> {
     if let Some(sidecar) = Sidecar::read(&file.sidecar_path(), file.id) {
         return sidecar.entries().try_for_each(|record| visit(&record));
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crate::error::OpenError;
 use crate::fold::Extents;
 use crate::index::{Index, IndexError};
-use crate::indexer::Indexing;
+use crate::indexer::{Indexing, Stored};
 use crate::options::LogOptions;
 use crate::types::Lsn;
 use crate::valuelog::entry::{ENTRY_HEADER, EntryKind, FILE_HEADER, file_header_is_sound};
@@ -51,6 +51,8 @@ pub struct RecoveryReport {
 pub(crate) struct Recovered {
     pub index: Index,
     pub indexing: Indexing,
+    /// All partitions as the index holds them.
+    pub stored: Stored,
     pub next_id: u32,
     /// Files that the last process did not come to write a sidecar for.
     pub without_sidecar: Vec<Arc<ValueLogFile>>,
@@ -81,30 +83,44 @@ pub(crate) fn recover(
             Err(error) => Err(error.to_string()),
         }
     });
-    let (index, mut indexing) = match found {
-        Ok(found) => found,
-        Err(reason) => {
-            if files.all().iter().any(|f| first_header(f).is_some()) {
-                tracing::warn!(reason, "filling the index anew from the value log");
-                report.index_rebuilt = Some(reason);
-            }
-            rebuild(options, files, index_directory, proven, &mut report)?
+    let failed = |e: IndexError| OpenError::Index(e.to_string());
+    let refill = |reason: String, report: &mut RecoveryReport| {
+        if files.all().iter().any(|f| first_header(f).is_some()) {
+            tracing::warn!(reason, "filling the index anew from the value log");
+            report.index_rebuilt = Some(reason);
         }
+        rebuild(options, files, index_directory, proven, report)
+    };
+    let (mut index, mut indexing) = match found {
+        Ok(found) => found,
+        Err(reason) => refill(reason, &mut report)?,
     };
     let tail = close_tail(files, &indexing)?;
-    let oldest = files.all().first().map_or(0, |f| f.id);
-    indexing.forget_files(|id| files.get(id).is_some(), oldest);
-    indexing
-        .commit(&index)
-        .map_err(|e| OpenError::Index(e.to_string()))?;
+    let stored = match settle(files, &index, &mut indexing) {
+        Ok(stored) => stored,
+        Err(error) => {
+            drop(index);
+            (index, indexing) = refill(error.to_string(), &mut report)?;
+            settle(files, &index, &mut indexing).map_err(failed)?
+        }
+    };
     report.elapsed = began.elapsed();
     Ok(Recovered {
         index,
         indexing,
+        stored,
         next_id: tail.next_id,
         without_sidecar: tail.without_sidecar,
         report,
     })
+}
+
+/// Commits what was taken in; returns all that the index holds of the partitions then.
+fn settle(files: &Files, index: &Index, indexing: &mut Indexing) -> Result<Stored, IndexError> {
+    let oldest = files.all().first().map_or(0, |f| f.id);
+    indexing.forget_files(|id| files.get(id).is_some(), oldest);
+    indexing.commit(index)?;
+    indexing.stored(index)
 }
 
 /// Whether the index can belong to these files.

@@ -75,7 +75,7 @@ fn produce(id: u64, partition: &Partition, out: &Mutex<std::io::Stdout>) {
             out.flush().unwrap();
         }
         // Some partitions lose their oldest records now and then.
-        if id % 2 == 0 && next.is_multiple_of(200) {
+        if id.is_multiple_of(2) && next.is_multiple_of(200) {
             partition
                 .set_log_start(next - 100, Box::new(|_| {}))
                 .unwrap();

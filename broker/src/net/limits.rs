@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     admission::Admission,
     budget::{RequestBudget, ResponseMemory},
+    descriptors,
 };
 use crate::{
     config::{ListenAddress, ListenerConfig, NetConfig},
@@ -92,6 +93,8 @@ pub struct ConnectionLimits {
 pub struct BrokerLimitOptions {
     /// Connections in all (`max.connections`).
     pub max_connections: usize,
+    /// Connections that there are file descriptors for: more are never let in.
+    pub descriptors_for_connections: usize,
     /// Connections from one address (`max.connections.per.ip`).
     pub max_connections_per_ip: usize,
     /// Memory for requests in flight (`queued.max.request.bytes`).
@@ -107,6 +110,7 @@ impl From<&NetConfig> for BrokerLimitOptions {
     fn from(config: &NetConfig) -> Self {
         Self {
             max_connections: config.max_connections,
+            descriptors_for_connections: descriptors::max_connections(),
             max_connections_per_ip: config.max_connections_per_ip,
             request_memory_bytes: config.queued_max_request_bytes,
             max_frame_bytes: config.request_max_bytes,
@@ -119,6 +123,7 @@ impl From<&NetConfig> for BrokerLimitOptions {
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
     pub(super) admission: Arc<Admission>,
+    descriptors_for_connections: usize,
     pub(super) requests: RequestBudget,
     pub(super) responses: Arc<ResponseMemory>,
 }
@@ -126,8 +131,11 @@ pub struct BrokerLimits {
 impl BrokerLimits {
     /// Limits under which nothing is counted yet.
     pub fn new(options: &BrokerLimitOptions, metrics: &Metrics) -> Self {
+        let most = options.descriptors_for_connections;
+        let max_connections = options.max_connections.min(most);
         Self {
-            admission: Admission::new(options.max_connections, options.max_connections_per_ip),
+            admission: Admission::new(max_connections, options.max_connections_per_ip),
+            descriptors_for_connections: most,
             requests: RequestBudget::new(
                 options.request_memory_bytes,
                 options.max_frame_bytes,
@@ -143,6 +151,7 @@ impl BrokerLimits {
     /// Changes the limits of connections (`max.connections`, `max.connections.per.ip`) for those
     /// that come from now on.
     pub fn set_max_connections(&self, in_all: usize, per_ip: usize) {
+        let in_all = in_all.min(self.descriptors_for_connections);
         self.admission.set_limits(in_all, per_ip);
     }
 }

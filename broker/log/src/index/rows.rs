@@ -57,8 +57,9 @@ pub(crate) struct PartitionRow {
     /// The newest row of the time index, and the bytes appended since.
     pub sampled_timestamp: i64,
     pub unsampled_bytes: u64,
-    /// No rows are left before this offset, and none of the time index before this time: trimming begins
-    /// here, and does not walk over everything that was ever removed.
+    /// No batch's row is left before this offset, and none of the time index before this time: trimming
+    /// begins here, and does not walk over everything that was ever removed. Whatever puts a row before the
+    /// offset lowers it.
     pub trimmed_offset: u64,
     pub trimmed_timestamp: i64,
     /// The partition is deleted; its rows are being removed.

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::fold::{Extent, Extents};
 use crate::index::rows::{Applied, FileRow, PartitionRow};
 use crate::index::{Changes, Index, IndexError, keys};
+use crate::indexer::removal::decode_producer;
 use crate::partition::producers::ProducerTable;
 use crate::types::{Location, Lsn, PartitionId};
 use crate::valuelog::entry::{EntryHeader, EntryKind, stored_bytes};
 use crate::valuelog::sidecar::EntryRecord;
+
+/// What is stored of each partition.
+pub(crate) type Stored = HashMap<PartitionId, (PartitionRow, ProducerTable)>;
 
 /// The derived state as of some place in the value log, and the changes that are not committed yet.
 #[derive(Default)]
@@ -76,6 +80,23 @@ impl Indexing {
 
     pub fn rows(&self) -> impl Iterator<Item = (&PartitionId, &PartitionRow)> {
         self.rows.iter().filter(|(_, row)| !row.deleted)
+    }
+
+    /// All partitions as the index holds them, producers included. Everything must be committed.
+    pub fn stored(&self, index: &Index) -> Result<Stored, IndexError> {
+        let mut found: Stored = self
+            .rows()
+            .map(|(id, row)| (*id, (row.clone(), ProducerTable::default())))
+            .collect();
+        let mut result = Ok(());
+        index.producers(&mut |id, producer, bytes| {
+            if let Some((_, table)) = found.get_mut(&id)
+                && result.is_ok()
+            {
+                result = decode_producer(table, producer, bytes);
+            }
+        })?;
+        result.map(|()| found)
     }
 
     /// Partitions that are deleted and not yet out of the index.
@@ -208,9 +229,8 @@ impl Indexing {
             let (table, touched) = self.producers.entry(id).or_default();
             if touched.insert(stamp.producer_id)
                 && let Some(bytes) = index.producer(id, stamp.producer_id)?
-                && !table.decode_into(stamp.producer_id, &bytes)
             {
-                return Err(IndexError::new("malformed producer row".into()));
+                decode_producer(table, stamp.producer_id, &bytes)?;
             }
             table.record(stamp, base, header.last_offset_delta, header.max_timestamp);
         }
@@ -253,6 +273,12 @@ impl Indexing {
             .rows
             .entry(id)
             .or_insert_with(|| PartitionRow::new(Extent::starting_at(base)));
+        // The log's start may have passed it while it was on its way: trimming, which does not look back, is
+        // to find it.
+        row.trimmed_offset = row.trimmed_offset.min(base);
+        if last < row.extent.log_start {
+            self.trims.insert(id);
+        }
         row.size_bytes += u64::from(header.length);
         *self.size_changes.entry(id).or_default() += i64::from(header.length);
         self.put_batch(header);

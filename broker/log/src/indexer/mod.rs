@@ -10,13 +10,14 @@
 mod feed;
 mod fold;
 mod removal;
+mod trim;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use feed::{Fed, Feed};
-pub(crate) use fold::Indexing;
+pub(crate) use fold::{Indexing, Stored};
 pub(crate) use removal::Forgotten;
 
 use crate::index::{Changes, Index, IndexError};

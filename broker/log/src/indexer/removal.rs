@@ -1,13 +1,10 @@
-//! Removing rows: what a truncation cuts off, what retention and deletion leave behind, and producers.
+//! Removing rows: what a truncation cuts off, producers that are forgotten, and files that are gone.
 
 use crate::fold::Extent;
 use crate::index::{Index, IndexError, keys};
 use crate::indexer::fold::Indexing;
 use crate::partition::producers::ProducerTable;
 use crate::types::PartitionId;
-
-/// Rows that one round of trimming removes at the most.
-const TRIM_AT_ONCE: usize = 4096;
 
 /// Producers that have expired, or were pushed out by others.
 #[derive(Debug)]
@@ -41,7 +38,7 @@ impl Indexing {
         }
         for (producer, bytes) in producer_rows(index, id)? {
             let mut table = ProducerTable::default();
-            table.decode_into(producer, &bytes);
+            decode_producer(&mut table, producer, &bytes)?;
             table.truncate_suffix(log_end);
             match table.encode(producer) {
                 Some(bytes) => self.changes.put(keys::producer(id, producer), bytes),
@@ -116,7 +113,7 @@ impl Indexing {
                 _ => {
                     let mut table = ProducerTable::default();
                     if let Some(bytes) = index.producer(id, *producer)? {
-                        table.decode_into(*producer, &bytes);
+                        decode_producer(&mut table, *producer, &bytes)?;
                     }
                     table.newest_offset(*producer)
                 }
@@ -140,101 +137,6 @@ impl Indexing {
         self.commit(index)
     }
 
-    pub fn has_trims(&self) -> bool {
-        !self.trims.is_empty()
-    }
-
-    /// Removes some of the rows of one partition that nothing reaches any more. True if there were some.
-    pub fn trim(&mut self, index: &Index) -> Result<bool, IndexError> {
-        let Some(id) = self.trims.first().copied() else {
-            return Ok(false);
-        };
-        let Some(row) = self.rows.get(&id) else {
-            self.trims.remove(&id);
-            return Ok(false);
-        };
-        let (log_start, deleted) = (row.extent.log_start, row.deleted);
-        let mut removed = self.trim_batches(index, id)?;
-        if removed < TRIM_AT_ONCE {
-            removed += self.trim_times(index, id)?;
-        }
-        if removed < TRIM_AT_ONCE {
-            self.trims.remove(&id);
-            if let Some(row) = self.rows.get_mut(&id) {
-                row.trimmed_offset = log_start;
-            }
-            if deleted {
-                self.remove_partition(index, id)?;
-                return Ok(true);
-            }
-        }
-        if removed > 0 {
-            self.touched.insert(id);
-        }
-        Ok(removed > 0)
-    }
-
-    fn trim_batches(&mut self, index: &Index, id: PartitionId) -> Result<usize, IndexError> {
-        let Some(row) = self.rows.get(&id) else {
-            return Ok(0);
-        };
-        let (log_start, deleted) = (row.extent.log_start, row.deleted);
-        // The batch that held the old log start may have begun before it.
-        let from = match index.floor(id, row.trimmed_offset)? {
-            Some((base, _)) => base,
-            None => row.trimmed_offset,
-        };
-        let mut dead = Vec::new();
-        index.batches(id, from, &mut |base, location| {
-            let reachable = !deleted && base + u64::from(location.last_offset_delta) >= log_start;
-            if !reachable {
-                dead.push((base, location));
-            }
-            !reachable && dead.len() < TRIM_AT_ONCE
-        })?;
-        for (base, location) in &dead {
-            self.drop_batch(id, *base, location);
-        }
-        if let (Some((base, location)), Some(row)) = (dead.last(), self.rows.get_mut(&id)) {
-            row.trimmed_offset = base + u64::from(location.last_offset_delta) + 1;
-        }
-        Ok(dead.len())
-    }
-
-    fn trim_times(&mut self, index: &Index, id: PartitionId) -> Result<usize, IndexError> {
-        let Some(row) = self.rows.get_mut(&id) else {
-            return Ok(0);
-        };
-        let (log_start, all) = (row.extent.log_start, row.deleted);
-        let mut last = None;
-        let (mut removed, changes) = (0, &mut self.changes);
-        index.scan(
-            &keys::time(id, row.trimmed_timestamp),
-            &keys::times_end(id),
-            &mut |key, value| {
-                let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
-                if dead {
-                    changes.remove(key);
-                    last = keys::parse_time(key);
-                    removed += 1;
-                }
-                dead && removed < TRIM_AT_ONCE
-            },
-        )?;
-        row.trimmed_timestamp = last.unwrap_or(row.trimmed_timestamp);
-        Ok(removed)
-    }
-
-    fn remove_partition(&mut self, index: &Index, id: PartitionId) -> Result<(), IndexError> {
-        for (producer, _) in producer_rows(index, id)? {
-            self.changes.remove(keys::producer(id, producer));
-        }
-        self.changes.remove(keys::partition(id));
-        self.rows.remove(&id);
-        self.touched.remove(&id);
-        Ok(())
-    }
-
     /// Forgets files that are gone, and truncations that nothing is left of.
     pub fn forget_files(&mut self, exists: impl Fn(u32) -> bool, oldest: u32) {
         for row in self.rows.values_mut() {
@@ -252,8 +154,23 @@ impl Indexing {
     }
 }
 
+/// Takes a producer's row into `table`.
+pub(super) fn decode_producer(
+    table: &mut ProducerTable,
+    producer: i64,
+    bytes: &[u8],
+) -> Result<(), IndexError> {
+    match table.decode_into(producer, bytes) {
+        true => Ok(()),
+        false => Err(IndexError::new("malformed producer row".into())),
+    }
+}
+
 /// The stored state of all producers of a partition.
-fn producer_rows(index: &Index, id: PartitionId) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
+pub(super) fn producer_rows(
+    index: &Index,
+    id: PartitionId,
+) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
     let mut rows = Vec::new();
     let (from, to) = keys::producers(id);
     index.scan(&from, &to, &mut |key, value| {
