@@ -33,8 +33,8 @@ use crate::{
         metrics::Metrics,
     },
     partition::{
-        MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner, housekeeping::Housekeeping,
-        records::OffsetsTopic,
+        MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner,
+        housekeeping::Housekeeping, records::OffsetsTopic,
     },
     producer_ids::ProducerIds,
     security::{Authorizer, Quotas},
