@@ -130,6 +130,12 @@ def java() -> None:
         debian("maven")
 
 
+def file_systems() -> None:
+    """The programs that make and mount a small file system."""
+    if not shutil.which("mount") or not shutil.which("mkfs.ext4", path="/usr/sbin:/sbin"):
+        debian("e2fsprogs", "mount")
+
+
 def cxx() -> None:
     """A C++ compiler, which the fuzzers' runtime is built with."""
     if not shutil.which("c++"):
