@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::ops::ControlFlow;
+
 use fjord_log::LogOptions;
 use support::*;
 
@@ -35,7 +37,7 @@ fn compaction_finds_batches_whose_first_file_was_given_back() {
     });
 
     kept.set_policies(None, Some(eager_compaction(1_000)));
-    let result = log.compact(NOW);
+    let result = log.compact(NOW, &mut |_| ControlFlow::Continue(()));
     assert_eq!((result.partitions, result.records_removed), (1, 1));
     let values: Vec<_> = read_all(&kept).into_iter().map(|row| row.value).collect();
     assert_eq!(values, [Some(b"new".to_vec()), None]);
