@@ -24,9 +24,6 @@ const DEFAULT_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// See [`ConnectionLimits::write_timeout`].
 const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// See [`ConnectionLimits::max_requests_in_flight`].
-const DEFAULT_MAX_REQUESTS_IN_FLIGHT: usize = 64;
-
 /// See [`ConnectionLimits::max_waiting_response_bytes`].
 const DEFAULT_MAX_WAITING_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -64,7 +61,7 @@ impl ServerOptions {
                 idle_timeout: config.connections_max_idle,
                 frame_timeout: DEFAULT_FRAME_TIMEOUT,
                 write_timeout: DEFAULT_WRITE_TIMEOUT,
-                max_requests_in_flight: DEFAULT_MAX_REQUESTS_IN_FLIGHT,
+                max_requests_in_flight: config.queued_max_requests,
                 max_waiting_response_bytes: DEFAULT_MAX_WAITING_RESPONSE_BYTES,
             },
         }
@@ -85,7 +82,7 @@ pub struct ConnectionLimits {
     /// How long a batch of responses may take to be read by the client; every 64 KiB that are read
     /// add a second. It is long since consumers may hold back their reading while they process.
     pub write_timeout: Duration,
-    /// Requests of one connection that may be in flight at once.
+    /// Requests of one connection that may be in flight at once (`queued.max.requests`).
     pub max_requests_in_flight: usize,
     /// Finished responses of one connection that may wait, in bytes; one response may exceed it.
     pub max_waiting_response_bytes: usize,
