@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use fjord_broker::{
     config::{Args, BrokerConfig},
+    net::descriptors,
     observability::logging,
     server::{self, Addresses},
 };
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         eprintln!("{failed}");
         return ExitCode::from(EXIT_USAGE);
     }
+    descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.net.network_threads)
         .thread_name("fjord-worker")

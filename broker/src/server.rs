@@ -7,7 +7,6 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fjord_log::{Log, LogOptions, OpenError};
-use fjord_wire::records::Compression;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -34,8 +33,8 @@ use crate::{
         metrics::Metrics,
     },
     partition::{
-        MetadataOpenError, MetadataPartition, Partitions, housekeeping::Housekeeping,
-        records::OffsetsTopic,
+        MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner,
+        housekeeping::Housekeeping, records::OffsetsTopic,
     },
     producer_ids::ProducerIds,
     security::{Authorizer, Quotas},
@@ -56,6 +55,20 @@ pub enum ServerError {
     /// The metadata could not be changed.
     #[error("cannot register in the metadata: {0}")]
     Register(#[from] ExecuteError),
+    /// The data directory is that of another broker.
+    #[error(
+        "the data directory {} belongs to broker {owner}, and node.id is {node_id}; \
+         set node.id={owner}, or give this broker another directory by --data-dir or log.dirs",
+        directory.display()
+    )]
+    OtherBroker {
+        /// The data directory.
+        directory: PathBuf,
+        /// The broker that wrote it.
+        owner: i32,
+        /// `node.id` of this one.
+        node_id: i32,
+    },
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -120,6 +133,7 @@ struct Parts {
     broker: Arc<Broker>,
     log: Arc<Log>,
     housekeeping: Housekeeping,
+    cleaner: Cleaner,
     log_failed: mpsc::Receiver<String>,
 }
 
@@ -143,9 +157,7 @@ impl Parts {
         let live_config = LiveConfig::new(config);
         let partitions = Partitions::new(Arc::clone(&log), live_config.clone());
         let config = live_config.get();
-        let codec = Compression::from_code(i16::from(config.groups.offsets_topic_compression));
-        let offsets =
-            OffsetsTopic::new(Arc::clone(&partitions), codec.unwrap_or(Compression::None));
+        let offsets = OffsetsTopic::new(Arc::clone(&partitions), &config.groups);
         let groups = Groups::new(GroupConfig::from(&config.groups), Arc::new(offsets));
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
@@ -167,6 +179,7 @@ impl Parts {
                 let _ = failed.try_send(reason);
             },
         )?;
+        let cleaner = Cleaner::start(Arc::clone(&log), live_config.clone())?;
         let broker = Broker {
             live_config,
             metadata,
@@ -184,6 +197,7 @@ impl Parts {
             broker: Arc::new(broker),
             log,
             housekeeping,
+            cleaner,
             log_failed,
         })
     }
@@ -216,8 +230,9 @@ impl Parts {
         listeners_stop.cancel();
         tasks.close();
         tasks.wait().await;
-        let (log, housekeeping) = (self.log, self.housekeeping);
+        let (log, housekeeping, cleaner) = (self.log, self.housekeeping, self.cleaner);
         tokio::task::spawn_blocking(move || {
+            cleaner.stop();
             housekeeping.stop();
             log.close();
         })
@@ -309,6 +324,7 @@ fn tell_recovery(log: &Log) {
 
 /// Gives a new cluster its id, and makes this broker known.
 async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(), ServerError> {
+    check_owner(&metadata.image(), config)?;
     let new_id = new_cluster_id();
     let cluster_id = metadata
         .execute(move |image| ensure_cluster_id(image, new_id))
@@ -334,6 +350,19 @@ async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(),
         "registered"
     );
     Ok(())
+}
+
+/// Refuses the data directory of another broker: its partitions are led by that one, not by this.
+fn check_owner(image: &Image, config: &BrokerConfig) -> Result<(), ServerError> {
+    let node_id = config.node.node_id;
+    match image.brokers().find(|broker| broker.broker_id != node_id) {
+        Some(owner) => Err(ServerError::OtherBroker {
+            directory: config.log.data_dir.clone(),
+            owner: owner.broker_id,
+            node_id,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Takes the series of deleted topics out of the metrics.

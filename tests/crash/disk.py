@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 SIZE_BYTES = 64 << 20
+# Users other than root mostly do not have this directory on their path.
+_MAKE_EXT4 = shutil.which("mkfs.ext4") or "/usr/sbin/mkfs.ext4"
 
 
 class SmallDisk:
@@ -27,7 +29,7 @@ class SmallDisk:
         else:
             with open(self.image, "wb") as image:
                 image.truncate(SIZE_BYTES)
-            subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(self.image)], check=True)
+            subprocess.run([_MAKE_EXT4, "-q", "-m", "0", str(self.image)], check=True)
             command = ["mount", "-o", "loop", str(self.image), str(self.directory)]
         self._as_root(command)
         if self.kind != "tmpfs":
@@ -56,5 +58,6 @@ class SmallDisk:
         prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
         done = subprocess.run([*prefix, *command], capture_output=True, text=True)
         if done.returncode != 0 and command[0] == "mount":
-            pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
+            said = (done.stdout + done.stderr).strip()
+            pytest.skip(f"no file system can be mounted; be root, or use unshare --map-root-user --mount: {said}")
         done.check_returncode()

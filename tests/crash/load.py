@@ -121,9 +121,9 @@ class Load:
 class Check:
     """Reads a load's topic, and goes on from where the last check ended."""
 
-    def __init__(self, bootstrap: str, shape: Shape):
+    def __init__(self, bootstrap: str, shape: Shape, start_at: list[int] | None = None):
         self.shape = shape
-        self.checked = [0] * shape.partitions
+        self.checked = list(start_at or [0] * shape.partitions)
         self._consumer = Consumer({
             "bootstrap.servers": bootstrap,
             "group.id": "unused",

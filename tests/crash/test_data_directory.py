@@ -11,6 +11,16 @@ def test_a_second_broker_is_refused(fresh_broker, session_directory):
     assert fresh_broker.is_ready()
 
 
+def test_the_directory_of_another_broker_is_refused(fresh_broker, session_directory):
+    """Its partitions are led by that one; the message says how to go on."""
+    fresh_broker.stop()
+    other = CrashBroker(session_directory / "other", {"node.id": "7"})
+    other.data = fresh_broker.data
+    said = other.refused_start()
+    assert f"{fresh_broker.data} belongs to broker 1, and node.id is 7; set node.id=1" in said, said
+    fresh_broker.start()
+
+
 def test_a_newer_format_is_refused(fresh_broker):
     """The message names the file, both versions and what to do; the directory stays as it is."""
     fresh_broker.stop()

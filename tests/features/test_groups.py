@@ -1,5 +1,7 @@
 """Consumer groups as administrators see them: committed offsets, listing, describing, resetting, deleting."""
 
+import subprocess
+
 import pytest
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from kafka import KafkaConsumer, OffsetAndMetadata
@@ -145,11 +147,16 @@ def test_static_member_comes_back_without_a_rebalance(broker, filled, group):
 
 def test_a_member_that_dies_is_replaced(broker, filled, group):
     """When a member says nothing for its session timeout, another one takes over at the committed offset."""
-    dead = joined(broker, group, filled, session_timeout_ms=6000, heartbeat_interval_ms=1000, max_poll_interval_ms=6000)
-    dead.commit(asynchronous=False)
-    # A consumer that is not polled is taken for dead once max.poll.interval.ms is over.
+    first = joined(broker, group, filled)
+    first.commit(asynchronous=False)
+    first.close()
+    options = ["session.timeout.ms=6000", "heartbeat.interval.ms=1000", "enable.auto.commit=false"]
+    command = ["kcat", "-b", broker.bootstrap, "-u", *(f"-X{option}" for option in options), "-G", group, filled]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dead:
+        assert dead.stdout.readline() == b"1\n"
+        dead.kill()
+    assert len(describe(broker, group).members) == 1, "it is still taken for alive"
     heir = simple.consumer(broker, group=group)
     heir.subscribe([filled])
     assert [message.value() for message in simple.read(heir, 2)] == [b"1", b"2"]
     heir.close()
-    dead.close()

@@ -1,6 +1,7 @@
 """Fixtures of the hostile tests: a broker under attack, and a good client that must not notice."""
 
 import resource
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -12,38 +13,51 @@ from crash.machine import CrashBroker
 from .requests import TARGET, VICTIM
 
 TIMEOUT_S = 60
+GOOD = replace(SMALL, pause_s=0.002)
+"""The good client's records: so few that it can tell a stall, and that the attack has the machine for itself."""
+DESCRIPTORS = 16_384
+"""Ten thousand connections take as many file descriptors, here and in the broker, which keeps some for its files."""
 
 
 @pytest.fixture(scope="module")
 def attacked(session_directory, request):
     """A broker with default settings but for idle groups' waits."""
-    # Ten thousand connections take as many file descriptors, here and in the broker.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_descriptors()
     broker = CrashBroker(
         session_directory / request.module.__name__.split(".")[-1], {"group.initial.rebalance.delay.ms": "0"}
     )
     with broker:
         create(broker, VICTIM, 1)
         create(broker, TARGET, 1)
-        create(broker, SMALL.topic, SMALL.partitions)
+        create(broker, GOOD.topic, GOOD.partitions)
         yield broker
 
 
 @pytest.fixture
 def good_client(attacked, request):
     """A client that produces all the while; at the end every one of its records must be there, once and in order."""
-    load = Load(attacked.bootstrap, SMALL, start_at=ends_now(attacked)).start()
+    start_at = ends_now(attacked)
+    load = Load(attacked.bootstrap, GOOD, start_at).start()
     yield load
     report = getattr(request.node, "report_call", None)
     if report is not None and report.failed:
         print(attacked.log_tail())
     attacked.check_log()
     load.finish()
-    check = Check(attacked.bootstrap, SMALL)
-    check.run(load.sent, whole=True)
+    check = Check(attacked.bootstrap, GOOD, start_at)
+    check.run(load.sent)
     assert check.checked == load.sent
     check.close()
+
+
+def raise_descriptors() -> None:
+    """Has as many file descriptors as the system allows; root may ask for more than that."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(most, DESCRIPTORS)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (ValueError, OSError):
+        pytest.fail(f"the tests need {DESCRIPTORS} file descriptors, and the system allows {most} (ulimit -Hn)")
 
 
 def create(broker, topic: str, partitions: int) -> None:
@@ -55,6 +69,6 @@ def create(broker, topic: str, partitions: int) -> None:
 def ends_now(broker) -> list[int]:
     """Where the load's partitions end now: a new load goes on there."""
     reader = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "unused"})
-    ends = [reader.get_watermark_offsets(TopicPartition(SMALL.topic, p), TIMEOUT_S)[1] for p in range(SMALL.partitions)]
+    ends = [reader.get_watermark_offsets(TopicPartition(GOOD.topic, p), TIMEOUT_S)[1] for p in range(GOOD.partitions)]
     reader.close()
     return ends

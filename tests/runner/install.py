@@ -130,6 +130,12 @@ def java() -> None:
         debian("maven")
 
 
+def file_systems() -> None:
+    """The programs that make and mount a small file system."""
+    if not shutil.which("mount") or not shutil.which("mkfs.ext4", path="/usr/sbin:/sbin"):
+        debian("e2fsprogs", "mount")
+
+
 def cxx() -> None:
     """A C++ compiler, which the fuzzers' runtime is built with."""
     if not shutil.which("c++"):
@@ -137,13 +143,13 @@ def cxx() -> None:
 
 
 def cargo_tool(name: str) -> None:
-    """A tool of Cargo at its pinned version."""
+    """A tool of Cargo at its pinned version; a debug build, since making it takes longer than its work here."""
     version = CARGO_TOOLS[name]
     told = subprocess.run([str(CARGO_ROOT / "bin" / name), "--version"], capture_output=True, text=True) if (
         CARGO_ROOT / "bin" / name
     ).exists() else None  # fmt: skip
     if told is None or version not in told.stdout:
-        _run("cargo", "install", "-q", "--locked", "--root", CARGO_ROOT, f"{name}@{version}")
+        _run("cargo", "install", "-q", "--locked", "--debug", "--root", CARGO_ROOT, f"{name}@{version}")
 
 
 def cargo_fuzz() -> None:

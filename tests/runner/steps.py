@@ -1,6 +1,8 @@
 """The steps of the test command. To add one, add a line to STEPS."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,17 @@ def pytest(*folders: str, quick: tuple[str, ...] = ()) -> Callable[[str], list[C
     return command
 
 
+def with_mounts(commands: Callable[[str], list[Command]]) -> Callable[[str], list[Command]]:
+    """The same commands where file systems can be mounted: without root or sudo that is a user namespace."""
+
+    def command(form: str) -> list[Command]:
+        may_sudo = shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+        prefix = [] if os.geteuid() == 0 or may_sudo else ["unshare", "--map-root-user", "--mount"]
+        return [[*prefix, *each] for each in commands(form)]
+
+    return command
+
+
 def fuzz(form: str) -> list[Command]:
     """Every fuzz target of every crate for a bounded time, from its corpus; what it finds goes elsewhere."""
     commands = []
@@ -93,6 +106,8 @@ STEPS = [
     Step("clients", pytest("clients", quick=("-k", "confluent or kcat")), CLIENT_NEEDS, BUILD, groups=EVERY),
     Step("features", pytest("features"), PYTHON_NEEDS, BUILD, groups=EVERY),
     Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
+    Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
+    Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
     Step("rustdoc", always(cargo("doc", "--workspace", "--no-deps")), uses="debug", groups=CHECK, variables=RUSTDOC),
     Step("licences", always(["cargo-deny", "check", "licenses", "bans", "sources"]), (install.cargo_deny,), groups=CHECK),

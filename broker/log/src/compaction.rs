@@ -9,6 +9,7 @@
 //! carries the time from which it may go, its delete horizon (KIP-534).
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
@@ -52,6 +53,31 @@ pub struct CompactionResult {
     pub records_removed: u64,
 }
 
+/// Is told of every stretch of bytes that was read or is to be written, as it comes. It may wait, which is
+/// how `log.cleaner.io.max.bytes.per.second` is kept; a break ends the round, and the next one begins again
+/// where this one had begun.
+pub type CompactionPace<'a> = &'a mut dyn FnMut(usize) -> ControlFlow<()>;
+
+/// Why a pass has not come to its end.
+enum Ended {
+    /// The pace said so.
+    Asked,
+    Failed(String),
+}
+
+impl From<String> for Ended {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+fn keep_pace(pace: CompactionPace, bytes: usize) -> Result<(), Ended> {
+    match pace(bytes) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Ended::Asked),
+    }
+}
+
 /// A stretch of a log to be compacted.
 struct Plan {
     log_start: u64,
@@ -66,6 +92,16 @@ enum Rewrite {
     Keep,
     Remove,
     Replace(Bytes),
+}
+
+impl Rewrite {
+    /// How much is to be written.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Keep | Self::Remove => 0,
+            Self::Replace(batch) => batch.len(),
+        }
+    }
 }
 
 /// What decides about records.
@@ -84,14 +120,14 @@ struct Pass {
 
 impl Log {
     /// Compacts every partition whose policy says that it is due; `now_ms` is the time in milliseconds. May
-    /// wait for the disk, and take long: call it from a thread of its own.
-    pub fn compact(&self, now_ms: i64) -> CompactionResult {
+    /// wait for the disk, and take long: call it from a thread of its own. `pace` bounds how fast it goes.
+    pub fn compact(&self, now_ms: i64, pace: CompactionPace) -> CompactionResult {
         let mut result = CompactionResult::default();
         for partition in self.shared().partitions() {
             let Some(policy) = partition.policies().compaction else {
                 continue;
             };
-            match self.compact_partition(&partition, policy, now_ms) {
+            match self.compact_partition(&partition, policy, now_ms, pace) {
                 Ok(Some(pass)) => {
                     tracing::debug!(
                         partition = partition.label(),
@@ -102,7 +138,8 @@ impl Log {
                     result.records_removed += pass.removed;
                 }
                 Ok(None) => {}
-                Err(error) => {
+                Err(Ended::Asked) => break,
+                Err(Ended::Failed(error)) => {
                     tracing::warn!(partition = partition.label(), error, "compaction stopped");
                 }
             }
@@ -115,7 +152,8 @@ impl Log {
         partition: &Partition,
         policy: CompactionPolicy,
         now_ms: i64,
-    ) -> Result<Option<Pass>, String> {
+        pace: CompactionPace,
+    ) -> Result<Option<Pass>, Ended> {
         let _alone = self.rewriting();
         let truncations = partition.truncations();
         let Some(mut plan) = self.plan_compaction(partition, policy, now_ms)? else {
@@ -123,9 +161,9 @@ impl Log {
         };
         // What is rewritten must be in the index: see `Recent::leave_to_index`.
         if !self.wait_until_indexed() {
-            return Err("the index is behind".into());
+            return Err(Ended::Failed("the index is behind".into()));
         }
-        let newest = self.newest_offsets(partition, &mut plan, policy.dedupe_bytes)?;
+        let newest = self.newest_offsets(partition, &mut plan, policy.dedupe_bytes, pace)?;
         let judge = Judge {
             newest: &newest,
             now_ms,
@@ -139,13 +177,14 @@ impl Log {
                 0 => Rewrite::Remove,
                 _ => judge.batch(&self.batch(partition, base, location)?, &mut pass)?,
             };
+            keep_pace(pace, location.length as usize + rewrite.bytes())?;
             rewriter.batch(base, location, rewrite)?;
         }
         // Only now, when everything before is written: a pass that stops half-way begins again.
         rewriter.finish(plan.end, pass.next_delete_horizon)?;
         // Whoever rewrites next must find in the index what was written here.
         if !self.wait_until_indexed() {
-            return Err("the index is behind".into());
+            return Err(Ended::Failed("the index is behind".into()));
         }
         Ok(Some(pass))
     }
@@ -200,7 +239,8 @@ impl Log {
         partition: &Partition,
         plan: &mut Plan,
         limit: usize,
-    ) -> Result<HashMap<Bytes, i64>, String> {
+        pace: CompactionPace,
+    ) -> Result<HashMap<Bytes, i64>, Ended> {
         let mut newest = HashMap::new();
         let mut bytes = 0usize;
         let mut places = Places::new(partition, plan.dirty_start, plan.end);
@@ -213,6 +253,7 @@ impl Log {
                 continue;
             }
             let batch = self.batch(partition, base, location)?;
+            keep_pace(pace, batch.bytes.len())?;
             if is_left_alone(&batch.header) {
                 continue;
             }

@@ -40,7 +40,7 @@ mod writer;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use compaction::{CompactionPolicy, CompactionResult};
+pub use compaction::{CompactionPace, CompactionPolicy, CompactionResult};
 pub use error::{AppendError, OpenError, ReadError};
 pub use fold::{EpochEntry, EpochTable};
 pub use log::Log;

@@ -11,6 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -332,7 +333,7 @@ impl World {
     fn compact(&mut self) {
         self.now += 700;
         let now = self.now;
-        self.log().compact(now);
+        self.log().compact(now, &mut |_| ControlFlow::Continue(()));
         for p in 4..=PARTITIONS {
             let model = self.model(p);
             let end = model.bases.last().copied().unwrap_or(0);

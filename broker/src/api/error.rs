@@ -159,6 +159,7 @@ impl From<CreatePartitionsError> for ApiError {
     fn from(error: CreatePartitionsError) -> ApiError {
         let code = match &error {
             CreatePartitionsError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
+            CreatePartitionsError::CountIsFixed(_) => ErrorCode::InvalidRequest,
             CreatePartitionsError::SameCount(_)
             | CreatePartitionsError::NotAnIncrease { .. }
             | CreatePartitionsError::TooManyPartitions => ErrorCode::InvalidPartitions,

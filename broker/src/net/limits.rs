@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     admission::Admission,
     budget::{RequestBudget, ResponseMemory},
+    descriptors,
 };
 use crate::{
     config::{ListenAddress, ListenerConfig, NetConfig},
@@ -22,9 +23,6 @@ const DEFAULT_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// See [`ConnectionLimits::write_timeout`].
 const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// See [`ConnectionLimits::max_requests_in_flight`].
-const DEFAULT_MAX_REQUESTS_IN_FLIGHT: usize = 64;
 
 /// See [`ConnectionLimits::max_waiting_response_bytes`].
 const DEFAULT_MAX_WAITING_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
@@ -63,7 +61,7 @@ impl ServerOptions {
                 idle_timeout: config.connections_max_idle,
                 frame_timeout: DEFAULT_FRAME_TIMEOUT,
                 write_timeout: DEFAULT_WRITE_TIMEOUT,
-                max_requests_in_flight: DEFAULT_MAX_REQUESTS_IN_FLIGHT,
+                max_requests_in_flight: config.queued_max_requests,
                 max_waiting_response_bytes: DEFAULT_MAX_WAITING_RESPONSE_BYTES,
             },
         }
@@ -84,7 +82,7 @@ pub struct ConnectionLimits {
     /// How long a batch of responses may take to be read by the client; every 64 KiB that are read
     /// add a second. It is long since consumers may hold back their reading while they process.
     pub write_timeout: Duration,
-    /// Requests of one connection that may be in flight at once.
+    /// Requests of one connection that may be in flight at once (`queued.max.requests`).
     pub max_requests_in_flight: usize,
     /// Finished responses of one connection that may wait, in bytes; one response may exceed it.
     pub max_waiting_response_bytes: usize,
@@ -95,6 +93,8 @@ pub struct ConnectionLimits {
 pub struct BrokerLimitOptions {
     /// Connections in all (`max.connections`).
     pub max_connections: usize,
+    /// Connections that there are file descriptors for: more are never let in.
+    pub descriptors_for_connections: usize,
     /// Connections from one address (`max.connections.per.ip`).
     pub max_connections_per_ip: usize,
     /// Memory for requests in flight (`queued.max.request.bytes`).
@@ -110,6 +110,7 @@ impl From<&NetConfig> for BrokerLimitOptions {
     fn from(config: &NetConfig) -> Self {
         Self {
             max_connections: config.max_connections,
+            descriptors_for_connections: descriptors::max_connections(),
             max_connections_per_ip: config.max_connections_per_ip,
             request_memory_bytes: config.queued_max_request_bytes,
             max_frame_bytes: config.request_max_bytes,
@@ -122,6 +123,7 @@ impl From<&NetConfig> for BrokerLimitOptions {
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
     pub(super) admission: Arc<Admission>,
+    descriptors_for_connections: usize,
     pub(super) requests: RequestBudget,
     pub(super) responses: Arc<ResponseMemory>,
 }
@@ -129,8 +131,11 @@ pub struct BrokerLimits {
 impl BrokerLimits {
     /// Limits under which nothing is counted yet.
     pub fn new(options: &BrokerLimitOptions, metrics: &Metrics) -> Self {
+        let most = options.descriptors_for_connections;
+        let max_connections = options.max_connections.min(most);
         Self {
-            admission: Admission::new(options.max_connections, options.max_connections_per_ip),
+            admission: Admission::new(max_connections, options.max_connections_per_ip),
+            descriptors_for_connections: most,
             requests: RequestBudget::new(
                 options.request_memory_bytes,
                 options.max_frame_bytes,
@@ -146,6 +151,7 @@ impl BrokerLimits {
     /// Changes the limits of connections (`max.connections`, `max.connections.per.ip`) for those
     /// that come from now on.
     pub fn set_max_connections(&self, in_all: usize, per_ip: usize) {
+        let in_all = in_all.min(self.descriptors_for_connections);
         self.admission.set_limits(in_all, per_ip);
     }
 }

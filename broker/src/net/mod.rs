@@ -14,6 +14,7 @@ mod bind;
 mod budget;
 mod close;
 mod connection;
+pub mod descriptors;
 mod frame;
 mod limits;
 mod pipeline;

@@ -6,11 +6,14 @@
 //!      └───────────── room: count and bytes of what is not written ◄──────────┘
 //! ```
 //!
-//! Second stages are polled as long as the responses that wait are within the connection's limit;
-//! beyond it only the first one is, so that a connection holds at most its limit and one response.
+//! Second stages are begun in order, a few at a time, as long as the responses that wait are within
+//! the connection's limit; beyond it only the first one is. One that was begun is polled to its end,
+//! whatever waits: it may hold, or be next in line for, what other connections wait for too. So a
+//! connection holds at most its limit and the responses of those few.
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -33,6 +36,9 @@ pub(super) struct PipelineLimits {
     /// Bytes of finished responses beyond which no further one is made or asked for.
     pub max_response_bytes: usize,
 }
+
+/// Second stages of one connection that run at once.
+const MAX_BEGUN: usize = 4;
 
 /// What is left to do for a request after its first stage.
 pub(super) enum Work {
@@ -66,6 +72,7 @@ struct State {
 enum Slot {
     Later {
         future: LaterReply,
+        begun: bool,
         /// Held until the response is known, when the slot is replaced.
         _memory: RequestMemory,
     },
@@ -114,6 +121,7 @@ impl Pipeline {
             Work::Ready(response) => Slot::Done(Ok(Some(self.finish(response)))),
             Work::Later(future) => Slot::Later {
                 future,
+                begun: false,
                 _memory: memory,
             },
         };
@@ -213,6 +221,16 @@ impl<'a> Outbox<'a> {
         poll_fn(|context| self.poll_gather(target_bytes, context)).await
     }
 
+    /// Polls the second stages that were begun, while the writer waits for the client to read.
+    pub(super) async fn go_on(&mut self) -> Infallible {
+        poll_fn(|context| {
+            let waiting_bytes = self.pipeline.lock().waiting_bytes;
+            self.poll_slots(false, waiting_bytes, context);
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Counts a batch as written.
     pub(super) fn written(&self, batch: Batch) {
         drop(batch.charges);
@@ -226,7 +244,7 @@ impl<'a> Outbox<'a> {
             state.writer = Some(context.waker().clone());
             (state.finished, state.waiting_bytes)
         };
-        self.poll_slots(waiting_bytes, context);
+        self.poll_slots(true, waiting_bytes, context);
         let batch = self.take_front(target_bytes);
         if batch.requests > 0 {
             return Poll::Ready(Gathered::Batch(batch));
@@ -246,18 +264,26 @@ impl<'a> Outbox<'a> {
         Poll::Pending
     }
 
-    /// Polls the second stages in order while the finished responses are within the limit. The
-    /// first one is always polled, or the connection could not go on.
-    fn poll_slots(&mut self, mut waiting_bytes: usize, context: &mut Context<'_>) {
+    /// Polls all second stages that were begun. If it may, it begins others in order, while few run
+    /// and the finished responses are within the limit; the first one is always begun then, or the
+    /// connection could not go on.
+    fn poll_slots(&mut self, may_begin: bool, mut waiting_bytes: usize, context: &mut Context<'_>) {
         let before = waiting_bytes;
+        let mut running = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if index > 0 && waiting_bytes >= self.pipeline.limits.max_response_bytes {
-                break;
-            }
-            let Slot::Later { future, .. } = slot else {
+            let Slot::Later { future, begun, .. } = slot else {
                 continue;
             };
+            if !*begun {
+                let is_over_limit = waiting_bytes >= self.pipeline.limits.max_response_bytes;
+                if !may_begin || (index > 0 && (is_over_limit || running == MAX_BEGUN)) {
+                    // Those behind it have not been begun either.
+                    break;
+                }
+                *begun = true;
+            }
             let Poll::Ready(outcome) = future.as_mut().poll(context) else {
+                running += 1;
                 continue;
             };
             let outcome = outcome.map(|response| response.map(|it| self.pipeline.finish(it)));
@@ -416,6 +442,59 @@ mod tests {
         );
         first.send(60).unwrap();
         assert_eq!(sizes(poll_once(outbox.gather(1000))), Some(vec![60; 3]));
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_polled_to_its_end() {
+        let fixture = fixture(10, 100);
+        let mut outbox = Outbox::new(&fixture.pipeline);
+        let _first = fixture.push_later().await;
+        let large = fixture.push_later().await;
+        let small = fixture.push_later().await;
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+        large.send(100).unwrap();
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+        small.send(1).unwrap();
+        fixture.push_later().await.send(1).unwrap();
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+        assert_eq!(
+            fixture.pipeline.lock().waiting_bytes,
+            101,
+            "the third ran already, the fourth must wait"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_goes_on_while_a_batch_is_written() {
+        let fixture = fixture(10, 1000);
+        let mut outbox = Outbox::new(&fixture.pipeline);
+        fixture.push_later().await.send(1).unwrap();
+        let begun = fixture.push_later().await;
+        let Some(Gathered::Batch(batch)) = poll_once(outbox.gather(1000)) else {
+            panic!("the first response is ready");
+        };
+        begun.send(2).unwrap();
+        fixture.push_later().await.send(3).unwrap();
+        assert!(poll_once(outbox.go_on()).is_none());
+        assert_eq!(fixture.pipeline.lock().waiting_bytes, 1 + 2);
+        outbox.written(batch);
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), Some(vec![2, 3]));
+    }
+
+    #[tokio::test]
+    async fn few_second_stages_run_at_once() {
+        let fixture = fixture(20, 1000);
+        let mut outbox = Outbox::new(&fixture.pipeline);
+        let mut running = vec![];
+        for _ in 0..MAX_BEGUN {
+            running.push(fixture.push_later().await);
+        }
+        fixture.push_later().await.send(1).unwrap();
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+        assert_eq!(fixture.pipeline.lock().waiting_bytes, 0);
+        running.pop().unwrap().send(1).unwrap();
+        assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+        assert_eq!(fixture.pipeline.lock().waiting_bytes, 2);
     }
 
     #[tokio::test]

@@ -44,7 +44,11 @@ pub(super) async fn write_responses<S>(
             Gathered::Finished => return Ok(()),
             Gathered::Close(close) => return Err(CloseReason::Handler(close)),
             Gathered::Batch(mut batch) => {
-                write_batch(&stream, shared, stop, &mut batch).await?;
+                tokio::select! {
+                    biased;
+                    written = write_batch(&stream, shared, stop, &mut batch) => written?,
+                    never = outbox.go_on() => match never {},
+                }
                 outbox.written(batch);
             }
         }

@@ -1,4 +1,5 @@
-//! What the log does by the clock: retention, compaction, giving space back, forgetting producers.
+//! What the log does by the clock: retention, giving space back, forgetting producers. Compaction, which may
+//! take long, has its own thread in [`super::cleaner`].
 //!
 //! One thread for all partitions, since all of it may wait for the disk. It also notices that the log has
 //! failed, which ends the process.
@@ -99,7 +100,7 @@ impl Housekeeping {
 
 impl Worker {
     fn run(&self, stopped: &mpsc::Receiver<()>) {
-        let (mut retention, mut compaction) = (Due::now(), Due::now());
+        let mut retention = Due::now();
         let (mut reclaim, mut expiry) = (Due::now(), Due::now());
         while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
             if let Some(reason) = self.log.failure() {
@@ -113,9 +114,6 @@ impl Worker {
                 if changed > 0 {
                     info!(partitions = changed, "retention has deleted old records");
                 }
-            }
-            if config.log.cleaner.enabled && compaction.is_due(config.log.cleaner.backoff) {
-                self.log.compact(now_ms());
             }
             if expiry.is_due(EXPIRE_EVERY) {
                 let idle = config.transactions.producer_id_expiration.as_millis();
@@ -131,7 +129,7 @@ impl Worker {
 }
 
 /// Milliseconds since 1970.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 use super::{
     METADATA_PARTITION,
     metadata_copy::{Contents, MetadataCopy, newest},
-    records::{OnDamage, ReadBackError, batch, read_back_from},
+    records::{OnDamage, ReadBack, ReadBackError, batch, read_back},
 };
 use crate::metadata::{MetadataLog, MetadataLogError, records::EncodedRecord, store::BoxFuture};
 
@@ -34,6 +34,8 @@ const COPY_FILE: &str = "metadata.copy";
 const METADATA_EPOCH: i32 = 0;
 /// Records of metadata in one batch, in bytes of keys and values.
 const METADATA_BATCH_BYTES: usize = 512 << 10;
+/// Bytes of metadata that are read at a time.
+const READ_BYTES: usize = 1 << 20;
 /// Memory for the keys of metadata when it is compacted.
 const METADATA_DEDUPE_BYTES: usize = 64 << 20;
 /// How long readers of metadata can see that something was deleted.
@@ -179,15 +181,15 @@ impl MetadataPartition {
 
     fn read_from(&self, offset: u64) -> Result<Vec<EncodedRecord>, ReadBackError> {
         let mut records = Vec::new();
-        read_back_from::<ReadBackError>(
-            &self.partition,
+        let from = ReadBack {
             offset,
-            OnDamage::Refuse,
-            &mut |key, value| {
-                records.push(EncodedRecord { key, value });
-                Ok(())
-            },
-        )?;
+            bytes_at_once: READ_BYTES,
+            on_damage: OnDamage::Refuse,
+        };
+        read_back::<ReadBackError>(&self.partition, from, &mut |key, value| {
+            records.push(EncodedRecord { key, value });
+            Ok(())
+        })?;
         Ok(records)
     }
 

@@ -9,6 +9,7 @@
 //! broker leads, before any client can see that image. [`records`] appends keyed records to internal
 //! partitions and reads them back; metadata and coordinators stand on it.
 
+pub mod cleaner;
 pub mod housekeeping;
 mod leader;
 mod metadata;

@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::set::Partitions;
 use crate::{
+    config::GroupsConfig,
     coordinator::{
         runtime::{AppendDone, AppendFailed, ReplayFailed, ShardLog},
         shard::{Record, ReplayError},
@@ -16,8 +17,6 @@ use crate::{
     metadata::topic_name,
 };
 
-/// Batches that are read back at a time, in bytes.
-const REPLAY_BYTES: usize = 1 << 20;
 /// Most bytes that a stored batch may take decompressed.
 const DECOMPRESSED_LIMIT: usize = 256 << 20;
 
@@ -58,21 +57,32 @@ pub(super) fn batch(
     builder.build()
 }
 
-/// Hands every keyed record of a partition from `offset` to the durable end to `visit`. Blocks.
+/// Where and how records are read back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadBack {
+    /// The first offset.
+    pub offset: u64,
+    /// Bytes of batches that are read at a time.
+    pub bytes_at_once: usize,
+    /// What to do about a damaged batch.
+    pub on_damage: OnDamage,
+}
+
+/// Hands every keyed record of a partition from an offset to the durable end to `visit`. Blocks.
 ///
 /// # Errors
 ///
 /// [`ReadBackError`], or what `visit` returns; reading ends there.
-pub(super) fn read_back_from<E: From<ReadBackError>>(
+pub(super) fn read_back<E: From<ReadBackError>>(
     partition: &Partition,
-    mut offset: u64,
-    on_damage: OnDamage,
+    from: ReadBack,
     visit: &mut dyn FnMut(Bytes, Option<Bytes>) -> Result<(), E>,
 ) -> Result<(), E> {
     let end = partition.positions().durable_end;
+    let mut offset = from.offset;
     while offset < end {
-        let read = match partition.read(offset, REPLAY_BYTES, end) {
-            Err(ReadError::Damaged { .. }) if on_damage == OnDamage::Skip => {
+        let read = match partition.read(offset, from.bytes_at_once, end) {
+            Err(ReadError::Damaged { .. }) if from.on_damage == OnDamage::Skip => {
                 error!(
                     partition = partition.label(),
                     offset, "leaving out a damaged record"
@@ -104,15 +114,18 @@ pub(super) fn read_back_from<E: From<ReadBackError>>(
 pub struct OffsetsTopic {
     partitions: Arc<Partitions>,
     compression: Compression,
+    load_bytes: usize,
 }
 
 impl OffsetsTopic {
-    /// The topic as `partitions` has it, whose batches are compressed as `offsets.topic.compression.codec`
-    /// says.
-    pub fn new(partitions: Arc<Partitions>, compression: Compression) -> Self {
+    /// The topic as `partitions` has it. Its batches are compressed as `offsets.topic.compression.codec` says,
+    /// and `offsets.load.buffer.size` bytes of them are read at a time.
+    pub fn new(partitions: Arc<Partitions>, config: &GroupsConfig) -> Self {
+        let codec = Compression::from_code(i16::from(config.offsets_topic_compression));
         Self {
             partitions,
-            compression,
+            compression: codec.unwrap_or(Compression::None),
+            load_bytes: config.load_buffer_bytes,
         }
     }
 
@@ -173,12 +186,12 @@ impl ShardLog for OffsetsTopic {
         let log = leader.log();
         // A commit that is lost is as if it had not been made: its records are read again. The groups of this
         // partition would otherwise be out of order for ever.
-        read_back_from::<ReplayFailed>(
-            log,
-            log.positions().log_start,
-            OnDamage::Skip,
-            &mut |key, value| Ok(visit(key, value)?),
-        )
+        let from = ReadBack {
+            offset: log.positions().log_start,
+            bytes_at_once: self.load_bytes,
+            on_damage: OnDamage::Skip,
+        };
+        read_back::<ReplayFailed>(log, from, &mut |key, value| Ok(visit(key, value)?))
     }
 }
 

@@ -42,16 +42,16 @@ pub struct ReadPartition {
 pub fn resolve(call: &Call<FetchRequest>, wanted: Vec<(TopicKey, Wanted)>) -> Vec<ReadPartition> {
     let image = call.image();
     let find = |topic: &TopicKey, wanted: &Wanted| {
-        let (found, unknown) = match topic {
-            TopicKey::Name(name) => (image.topic(name), ErrorCode::UnknownTopicOrPartition),
-            TopicKey::Id(id) => (image.topic_by_id(id), ErrorCode::UnknownTopicId),
+        let found = match topic {
+            TopicKey::Name(name) => image.topic(name),
+            TopicKey::Id(id) => image.topic_by_id(id),
         };
         if let TopicKey::Name(name) = topic
             && !call.is_authorized(Operation::Read, Resource::topic(name))
         {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
-        let found = found.ok_or(unknown)?;
+        let found = found.ok_or_else(|| topic.unknown())?;
         if !call.is_authorized(Operation::Read, Resource::topic(&found.name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
@@ -119,6 +119,7 @@ fn read_each(
                         left = left.saturating_sub(found.bytes);
                         data.records = Some(found.batches.into_iter().collect::<Records>());
                     }
+                    Err(ReadError::Deleted) => data.error_code = partition.topic.unknown().code(),
                     Err(error) => data.error_code = ApiError::from(error).code.code(),
                 }
             }

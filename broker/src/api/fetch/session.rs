@@ -34,6 +34,16 @@ pub enum TopicKey {
     Id(Uuid),
 }
 
+impl TopicKey {
+    /// The error for a topic that does not exist, in the terms in which it was asked for.
+    pub fn unknown(&self) -> ErrorCode {
+        match self {
+            TopicKey::Name(_) => ErrorCode::UnknownTopicOrPartition,
+            TopicKey::Id(_) => ErrorCode::UnknownTopicId,
+        }
+    }
+}
+
 /// What a client wants of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use fjord_log::{Log, LogOptions};
-use fjord_wire::{Decode as _, Reader, Request, encode_request, records::Compression};
+use fjord_wire::{Decode as _, Reader, Request, encode_request};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -75,7 +75,7 @@ impl Fixture {
             Some(log) => log,
             None => Arc::new(OffsetsTopic::new(
                 Arc::clone(&partitions),
-                Compression::None,
+                &live_config.get().groups,
             )),
         };
         let groups = Groups::new(GroupConfig::from(&live_config.get().groups), group_log);

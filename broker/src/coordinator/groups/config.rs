@@ -30,6 +30,8 @@ pub struct GroupConfig {
     pub max_group_size: usize,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// `offsets.commit.timeout.ms`: how long a commit may wait until it is durable.
+    pub commit_timeout: Duration,
     /// `offsets.retention.minutes`, in milliseconds.
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
@@ -55,6 +57,7 @@ impl From<&GroupsConfig> for GroupConfig {
             initial_rebalance_delay_ms: millis(config.initial_rebalance_delay),
             max_group_size: config.max_size,
             offset_metadata_max_bytes: config.offset_metadata_max_bytes,
+            commit_timeout: config.commit_timeout,
             offsets_retention_ms: i64::try_from(config.offsets_retention.as_millis())
                 .unwrap_or(i64::MAX),
             offsets_retention_check_interval_ms: millis(config.offsets_retention_check_interval),
@@ -71,6 +74,7 @@ impl Default for GroupConfig {
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             max_group_size: i32::MAX as usize,
+            commit_timeout: Duration::from_secs(5),
             offset_metadata_max_bytes: 4096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             offsets_retention_check_interval_ms: 600_000,

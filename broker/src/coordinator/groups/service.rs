@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use fjord_wire::ErrorCode;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ pub struct Groups {
     runtime: Runtime<GroupShard>,
     /// How many partitions `__consumer_offsets` has; 0 while that is not known.
     partition_count: Arc<AtomicI32>,
+    commit_timeout: Duration,
 }
 
 impl Groups {
@@ -38,6 +40,7 @@ impl Groups {
     /// Outside a tokio runtime.
     pub fn new(config: GroupConfig, log: Arc<dyn ShardLog>) -> Self {
         Self {
+            commit_timeout: config.commit_timeout,
             runtime: Runtime::new(log, move || GroupShard::new(config.clone())),
             partition_count: Arc::default(),
         }
@@ -165,13 +168,15 @@ impl Groups {
         )
     }
 
-    /// OffsetCommit. The reply comes when the offsets are durable.
+    /// OffsetCommit. The reply comes when the offsets are durable. If that takes longer than
+    /// `offsets.commit.timeout.ms`, it is COORDINATOR_NOT_AVAILABLE, upon which clients commit again, as
+    /// with Kafka; the offsets may be committed all the same.
     pub fn commit(
         &self,
         request: CommitRequest,
     ) -> impl Future<Output = TopicOutcomes> + Send + 'static + use<> {
         let partition = self.partition_for(&request.group_id);
-        self.ask(
+        let committed = self.ask(
             partition,
             Request::Commit(request),
             |reply| {
@@ -182,7 +187,12 @@ impl Groups {
                 }
             },
             Err,
-        )
+        );
+        let limit = self.commit_timeout;
+        async move {
+            let outcome = tokio::time::timeout(limit, committed).await;
+            outcome.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))
+        }
     }
 
     /// OffsetFetch for one group. Every offset in the reply is durable.

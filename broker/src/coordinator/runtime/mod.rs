@@ -26,7 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 pub use log::{AppendDone, AppendFailed, ReplayFailed, ShardLog};
 use slot::Slot;
@@ -129,7 +129,7 @@ impl<S: Shard> Runtime<S> {
         drop(slots);
         if let Some(slot) = slot {
             slot.close();
-            info!(partition, "the coordinator shard is unloaded");
+            debug!(partition, "the coordinator shard is unloaded");
         }
     }
 
@@ -253,10 +253,12 @@ impl<S: Shard> Inner<S> {
             shard.replay(key, value)
         })?;
         let elapsed_ms = began.elapsed().as_millis();
-        info!(
-            partition,
-            records, elapsed_ms, "the coordinator shard is loaded"
-        );
+        if records > 0 {
+            info!(
+                partition,
+                records, elapsed_ms, "the coordinator shard is loaded"
+            );
+        }
         Ok(shard)
     }
 }

@@ -8,6 +8,7 @@ use crate::metadata::{
     Decision, Image, Topic,
     placement::{self, PlacementError},
     records::{IncarnationsRecord, Record},
+    topic_name,
 };
 
 /// How many partitions a topic shall have.
@@ -45,6 +46,11 @@ pub enum CreatePartitionsError {
     /// More partitions than a topic may have.
     #[error("Number of partitions is larger than the maximum of {MAX_PARTITIONS_PER_TOPIC}.")]
     TooManyPartitions,
+    /// The topic assigns its keys to partitions by their number, and nothing moves what is there.
+    #[error(
+        "The number of partitions of {0} cannot change: groups find their offsets by it, and would lose them."
+    )]
+    CountIsFixed(String),
     /// Fewer brokers than the topic has replicas.
     #[error("Unable to replicate the partition {replication_factor} time(s): {source}")]
     Placement {
@@ -111,6 +117,9 @@ fn grow_topic(image: &Image, request: &NewPartitions) -> Result<Topic, CreatePar
     let topic = image
         .topic(&request.name)
         .ok_or(CreatePartitionsError::UnknownTopic)?;
+    if topic_name::is_internal(&request.name) {
+        return Err(CreatePartitionsError::CountIsFixed(request.name.clone()));
+    }
     let current = topic.partitions.len();
     let count = usize::try_from(request.count).unwrap_or(0);
     if count == current {
@@ -175,6 +184,20 @@ fn check_manual(
 mod tests {
     use super::*;
     use crate::metadata::commands::testing::{create, image_with_brokers};
+
+    #[test]
+    fn the_topic_of_committed_offsets_keeps_its_number_of_partitions() {
+        let image = create(&image_with_brokers(1), topic_name::CONSUMER_OFFSETS);
+        let more = NewPartitions {
+            name: topic_name::CONSUMER_OFFSETS.into(),
+            count: 100,
+            assignments: None,
+        };
+        let decision = create_partitions(&image, &[more]).unwrap();
+        let refused = CreatePartitionsError::CountIsFixed(topic_name::CONSUMER_OFFSETS.into());
+        assert_eq!(decision.outcome, [Err(refused)]);
+        assert_eq!(decision.records, []);
+    }
 
     fn grow(
         image: &Image,
