@@ -46,7 +46,7 @@ pub(crate) enum EntryKind {
 }
 
 impl EntryKind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Append,
             2 => Self::TruncateSuffix,
