@@ -33,7 +33,8 @@ pub(crate) struct Publishing<'a> {
 impl Publishing<'_> {
     pub fn entry(&mut self, header: &EntryHeader, data: Bytes) {
         let state = &mut *self.state;
-        if header.kind == EntryKind::Replace {
+        // Its old place may be given back soon.
+        if matches!(header.kind, EntryKind::Replace | EntryKind::Relocate) {
             state.recent.leave_to_index(header.last_offset());
         }
         if header.kind != EntryKind::Append {

@@ -72,7 +72,7 @@ impl Recent {
         }
     }
 
-    /// Drops batches that begin up to `offset`. They are in the index: compaction has rewritten one there.
+    /// Drops batches that begin up to `offset`. They are in the index: one has been written again there.
     pub fn leave_to_index(&mut self, offset: u64) {
         while self
             .batches
