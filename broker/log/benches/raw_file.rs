@@ -23,6 +23,7 @@ use raw::RawFile;
 const FILE_BYTES: u32 = 64 << 20;
 const GROUP_BYTES: u32 = 4 << 20;
 const PRODUCERS: usize = 4;
+const POOL_BYTES: usize = 128 << 20;
 /// Bytes that each producer has under way.
 const IN_FLIGHT_BYTES: usize = 1 << 20;
 const PARTITIONS: [usize; 3] = [1, 100, 1000];
@@ -113,18 +114,21 @@ impl Window {
 }
 
 /// Writes `bytes` with several producers, and measures.
-fn measure(sink: &dyn Sink, partitions: usize, batch: &Bytes, bytes: usize) -> Figures {
+fn measure(sink: &dyn Sink, partitions: usize, batches: &[Bytes], bytes: usize) -> Figures {
+    let batch_bytes = batches[0].len();
     let (began, cpu) = (Instant::now(), cpu_time());
     let windows: Vec<_> = (0..PRODUCERS).map(|_| Window::new()).collect();
     std::thread::scope(|scope| {
         for (producer, window) in windows.iter().enumerate() {
             scope.spawn(move || {
-                let in_flight = (IN_FLIGHT_BYTES / batch.len()).max(1);
-                for i in 0..bytes / PRODUCERS / batch.len() {
+                let in_flight = (IN_FLIGHT_BYTES / batch_bytes).max(1);
+                for i in 0..bytes / PRODUCERS / batch_bytes {
                     window.wait_below(in_flight);
                     let (since, told) = (Instant::now(), window.clone());
                     let done = Box::new(move || told.done(since));
-                    sink.append((i * PRODUCERS + producer) % partitions, batch.clone(), done);
+                    let number = i * PRODUCERS + producer;
+                    let batch = batches[number % batches.len()].clone();
+                    sink.append(number % partitions, batch, done);
                 }
                 window.wait_below(1);
             });
@@ -154,6 +158,12 @@ fn cpu_time() -> Duration {
     )
 }
 
+/// Batches of `bytes` bytes that together do not fit into the processor's caches: what clients send does not
+/// lie there either.
+fn batches_of(bytes: usize) -> Vec<Bytes> {
+    (0..POOL_BYTES / bytes).map(|_| batch_of(bytes)).collect()
+}
+
 fn batch_of(bytes: usize) -> Bytes {
     let mut builder = BatchBuilder::new(0, BatchOptions::default());
     let value = vec![b'x'; 1000];
@@ -168,7 +178,12 @@ fn batch_of(bytes: usize) -> Bytes {
 }
 
 /// A log whose files are all used ones.
-fn warm_log(directory: &Path, partitions: usize, batch: &Bytes, bytes: usize) -> (Log, LogSink) {
+fn warm_log(
+    directory: &Path,
+    partitions: usize,
+    batches: &[Bytes],
+    bytes: usize,
+) -> (Log, LogSink) {
     let files = bytes.div_ceil(FILE_BYTES as usize) + 4;
     let log = Log::open(LogOptions {
         file_bytes: FILE_BYTES,
@@ -184,18 +199,22 @@ fn warm_log(directory: &Path, partitions: usize, batch: &Bytes, bytes: usize) ->
     let sink = LogSink {
         partitions: (0..partitions).map(open).collect(),
     };
-    measure(&sink, partitions, batch, files * FILE_BYTES as usize);
+    measure(&sink, partitions, batches, files * FILE_BYTES as usize);
     (log, sink)
 }
 
 /// Deletes everything, so that the files can be used again.
 fn empty_log(log: &Log, sink: &LogSink) {
+    let (told, done) = std::sync::mpsc::channel();
     for partition in &sink.partitions {
-        let end = partition.positions().durable_end;
+        let (end, told) = (partition.positions().durable_end, told.clone());
+        let completion = move |result| told.send(result).expect("it is waited for");
         partition
-            .set_log_start(end, Box::new(|_| {}))
+            .set_log_start(end, Box::new(completion))
             .expect("the log start moves");
     }
+    let results = done.iter().take(sink.partitions.len());
+    assert!(results.into_iter().all(|result| result.is_ok()));
     log.reclaim();
 }
 
@@ -215,22 +234,22 @@ fn medians(runs: &[Figures]) -> Figures {
 }
 
 fn compare(arguments: &Arguments, partitions: usize, batch_bytes: usize) {
-    let batch = batch_of(batch_bytes);
+    let batches = batches_of(batch_bytes);
     let root = tempfile::tempdir_in(&arguments.directory).expect("the directory can be written");
     let files = arguments.bytes.div_ceil(FILE_BYTES as usize) + 4;
     let raw = RawFile::open(&root.path().join("raw"), FILE_BYTES, files, GROUP_BYTES);
-    measure(&raw, partitions, &batch, files * FILE_BYTES as usize);
+    measure(&raw, partitions, &batches, files * FILE_BYTES as usize);
     let (log, sink) = warm_log(
         &root.path().join("log"),
         partitions,
-        &batch,
+        &batches,
         arguments.bytes,
     );
     let (mut raws, mut logs) = (Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         empty_log(&log, &sink);
-        raws.push(measure(&raw, partitions, &batch, arguments.bytes));
-        logs.push(measure(&sink, partitions, &batch, arguments.bytes));
+        raws.push(measure(&raw, partitions, &batches, arguments.bytes));
+        logs.push(measure(&sink, partitions, &batches, arguments.bytes));
     }
     let ratio = median(
         logs.iter()

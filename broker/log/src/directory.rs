@@ -77,7 +77,7 @@ pub(crate) fn check_format(directory: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn parse_format(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn parse_format(bytes: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(bytes).ok()?;
     text.strip_prefix(FORMAT_WORD)?
         .strip_prefix(' ')?
@@ -136,12 +136,16 @@ pub(crate) fn take_clean_marker(directory: &Path) -> Result<Option<Lsn>, OpenErr
 
 /// Leaves the mark that the log was closed in order, and where it ended.
 pub(crate) fn leave_clean_marker(directory: &Path, end: Lsn) -> io::Result<()> {
-    let place = end.to_string();
-    let crc = crc32c::crc32c(place.as_bytes());
-    write_synced(directory, CLEAN_FILE, &format!("{place} {crc:08x}\n"))
+    write_synced(directory, CLEAN_FILE, &encode_clean_marker(end))
 }
 
-fn parse_clean_marker(bytes: &[u8]) -> Option<Lsn> {
+pub(crate) fn encode_clean_marker(end: Lsn) -> String {
+    let place = end.to_string();
+    let crc = crc32c::crc32c(place.as_bytes());
+    format!("{place} {crc:08x}\n")
+}
+
+pub(crate) fn parse_clean_marker(bytes: &[u8]) -> Option<Lsn> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
     let (place, crc) = text.split_once(' ')?;
     let (file, position) = place.split_once(':')?;

@@ -166,6 +166,7 @@ fn catch_up(
         let proven = proven_by_later(&all, file.id).max(durable).max(proven);
         let scanned = scan::verify(file, start, proven)?;
         note(file, &scanned, report);
+        cut_torn(file, &scanned)?;
         let mut replayed = 0;
         each_scanned(file, start, &scanned, &mut |record| {
             if record.header.lsn < applied {
@@ -257,6 +258,15 @@ fn note(file: &ValueLogFile, scanned: &ScanReport, report: &mut RecoveryReport) 
             .damaged
             .push((file.id, *position, *position + ENTRY_HEADER));
     }
+}
+
+/// What is cut off must not come back when the file is read without what is known now.
+fn cut_torn(file: &ValueLogFile, scanned: &ScanReport) -> io::Result<()> {
+    if scanned.torn_bytes > 0 {
+        file.cut(scanned.end)?;
+        file.sync()?;
+    }
+    Ok(())
 }
 
 fn rebuild(
@@ -369,6 +379,9 @@ impl Replay {
                 let proven = proven_by_later(&self.files, file.id).max(self.proven);
                 let scanned = scan::verify(file, FILE_HEADER, proven)?;
                 note(file, &scanned, report);
+                if self.limit.is_none() {
+                    cut_torn(file, &scanned)?;
+                }
                 each_scanned(file, FILE_HEADER, &scanned, &mut take_in)?;
                 scanned.end
             }
@@ -379,8 +392,13 @@ impl Replay {
 }
 
 fn read_snapshot(file: &ValueLogFile, record: &EntryRecord) -> Option<Extents> {
+    let position = record.header.lsn.position();
+    let end = position.checked_add(record.header.stored_bytes())?;
+    if end > file.len().ok()? {
+        return None;
+    }
     let mut payload = vec![0; record.header.length as usize];
-    file.read_exact_at(&mut payload, record.header.lsn.position() + ENTRY_HEADER)
+    file.read_exact_at(&mut payload, position + ENTRY_HEADER)
         .ok()?;
     match record.header.check_payload(&payload) {
         Ok(()) => Extents::decode(&payload),

@@ -1,15 +1,23 @@
 //! How much of what was written last stays in memory.
 //!
 //! Groups stay as they were written; partitions hold slices of them. When the bound is reached, the oldest
-//! group is let go: its partitions drop their slices.
+//! group is let go: its partitions drop their slices. Its memory is used again for the groups to come, unless
+//! a reader still has some of it: memory that is new to the process costs the kernel as much as a copy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
+
 use crate::partition::Partition;
 use crate::types::Lsn;
 
+/// Buffers kept for groups to come.
+const SPARE_BUFFERS: usize = 2;
+
 struct Group {
+    buffer: Bytes,
+    /// What the buffer takes, used or not.
     bytes: usize,
     end: Lsn,
     partitions: Vec<Arc<Partition>>,
@@ -20,6 +28,7 @@ pub(crate) struct Ring {
     groups: VecDeque<Group>,
     bytes: usize,
     limit: usize,
+    spare: Vec<BytesMut>,
 }
 
 impl Ring {
@@ -28,13 +37,25 @@ impl Ring {
             groups: VecDeque::new(),
             bytes: 0,
             limit,
+            spare: Vec::new(),
         }
     }
 
-    /// Takes a group of `bytes` in, whose entries end before `end` and belong to `partitions`.
-    pub fn push(&mut self, bytes: usize, end: Lsn, partitions: Vec<Arc<Partition>>) {
+    /// An empty buffer with room for `bytes`, and not much more.
+    pub fn buffer(&mut self, bytes: usize) -> BytesMut {
+        let fits = |spare: &BytesMut| (bytes..=2 * bytes).contains(&spare.capacity());
+        match self.spare.iter().position(fits) {
+            Some(at) => self.spare.swap_remove(at),
+            None => BytesMut::with_capacity(bytes),
+        }
+    }
+
+    /// Takes a group in, whose entries end before `end` and belong to `partitions`, in a buffer that takes
+    /// `bytes`.
+    pub fn push(&mut self, buffer: Bytes, bytes: usize, end: Lsn, partitions: Vec<Arc<Partition>>) {
         self.bytes += bytes;
         self.groups.push_back(Group {
+            buffer,
             bytes,
             end,
             partitions,
@@ -45,6 +66,12 @@ impl Ring {
             self.bytes -= oldest.bytes;
             for partition in &oldest.partitions {
                 partition.forget_data_before(oldest.end);
+            }
+            if let Ok(mut buffer) = oldest.buffer.try_into_mut()
+                && self.spare.len() < SPARE_BUFFERS
+            {
+                buffer.clear();
+                self.spare.push(buffer);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! take what waits (at most one group) ─► refuse what cannot be written ─► header+payload of each into one
-//! buffer ─► one write ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
+//! buffer ─► written in pieces ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
 //! ```
 //!
 //! There is no timer: what arrives during one sync makes the next group.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::AppendError;
 use crate::fold::Extents;
@@ -38,6 +38,9 @@ const RESERVE_MOST: u32 = 1 << 20;
 const SIDECARS_AT_ONCE: usize = 8;
 /// A group takes at most this share of a file, however large groups may be.
 const GROUP_SHARE: u32 = 4;
+/// A group is written in pieces of about this size, each as soon as it has been put together: it is still in
+/// the processor's cache then, which makes the write nearly twice as fast.
+const PIECE_BYTES: usize = 256 << 10;
 /// The id under which snapshots stand; no partition has it.
 const NO_PARTITION: PartitionId = PartitionId(0);
 
@@ -67,8 +70,10 @@ struct Current {
 /// A group on its way to disk.
 #[derive(Default)]
 struct Group {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     records: Vec<EntryRecord>,
+    /// Bytes of the buffer that are in the file.
+    written: usize,
 }
 
 impl Writer {
@@ -123,21 +128,11 @@ impl Writer {
         let mut group = Group::default();
         let bytes: u32 = ops.iter().map(Op::stored_bytes).sum();
         if bytes > 0 {
-            let Some(current) = self.current.as_mut() else {
-                return Err(io::Error::other("admitted entries without a file"));
-            };
-            group.buffer.reserve_exact(bytes as usize);
-            for op in &ops {
-                if let Work::Entry(entry) = &op.work {
-                    group.push(
-                        op.partition.id(),
-                        entry,
-                        current.place(&group.buffer),
-                        self.durable,
-                    );
-                }
-            }
-            if let Err(error) = self.persist(&mut group) {
+            group.buffer = self.ring.buffer(bytes as usize);
+            if let Err(error) = self
+                .fill(&mut group, &ops)
+                .and_then(|()| self.persist(&mut group))
+            {
                 return self.write_failed(error, ops);
             }
         }
@@ -146,6 +141,23 @@ impl Writer {
             self.sync()?;
         }
         self.publish(ops, group);
+        Ok(())
+    }
+
+    /// Puts the group together, and writes its pieces as they are full.
+    fn fill(&mut self, group: &mut Group, ops: &[Op]) -> io::Result<()> {
+        let Some(current) = self.current.as_mut() else {
+            return Err(io::Error::other("admitted entries without a file"));
+        };
+        for op in ops {
+            if let Work::Entry(entry) = &op.work {
+                let place = current.place(&group.buffer);
+                group.push(op.partition.id(), entry, place, self.durable);
+                if group.buffer.len() - group.written >= PIECE_BYTES {
+                    current.write(group)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -277,12 +289,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the group at the end of the file and, unless told otherwise, syncs.
+    /// Writes the rest of the group at the end of the file and, unless told otherwise, syncs.
     fn persist(&mut self, group: &mut Group) -> io::Result<()> {
         let Some(current) = self.current.as_mut() else {
             return Ok(());
         };
-        current.file.write_at(&group.buffer, current.position)?;
+        current.write(group)?;
         current.position += length_u32(group.buffer.len());
         for record in &group.records {
             current.sidecar.push(record);
@@ -321,8 +333,8 @@ impl Writer {
     /// Shows what is durable now to readers, tells whoever waits, and hands over to the indexer.
     fn publish(&mut self, ops: Vec<Op>, group: Group) {
         let end = self.end();
-        let group_bytes = group.buffer.len();
-        let buffer = Bytes::from(group.buffer);
+        let group_bytes = group.buffer.capacity();
+        let buffer = group.buffer.freeze();
         let mut records = group.records.into_iter();
         let mut fed = Vec::with_capacity(records.len());
         let mut partitions: Vec<Arc<Partition>> = Vec::new();
@@ -352,8 +364,8 @@ impl Writer {
         }
         self.shared.feed.push(fed, end, self.durable);
         completed.into_iter().for_each(Op::complete);
-        if group_bytes > 0 {
-            self.ring.push(group_bytes, end, partitions);
+        if !buffer.is_empty() {
+            self.ring.push(buffer, group_bytes, end, partitions);
             self.shared
                 .counters
                 .recent_bytes
@@ -420,6 +432,15 @@ impl Writer {
 }
 
 impl Current {
+    /// Writes what of the group is not in the file yet.
+    fn write(&self, group: &mut Group) -> io::Result<()> {
+        let piece = &group.buffer[group.written..];
+        self.file
+            .write_at(piece, self.position + length_u32(group.written))?;
+        group.written = group.buffer.len();
+        Ok(())
+    }
+
     /// Where the next entry goes, behind what `buffer` holds already.
     fn place(&self, buffer: &[u8]) -> Lsn {
         Lsn::new(self.file.id, self.position + length_u32(buffer.len()))

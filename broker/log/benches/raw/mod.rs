@@ -63,7 +63,10 @@ impl RawFile {
             group_bytes: group_bytes as usize,
         });
         let of_writer = queue.clone();
-        let writer = std::thread::spawn(move || write(&files, u64::from(file_bytes), &of_writer));
+        let writer = std::thread::Builder::new()
+            .name("raw-writer".into())
+            .spawn(move || write(&files, u64::from(file_bytes), &of_writer))
+            .expect("a thread starts");
         Self {
             queue,
             writer: Some(writer),

@@ -87,10 +87,6 @@ pub(crate) fn times_after(partition: PartitionId, timestamp: i64) -> Vec<u8> {
     key
 }
 
-pub(crate) fn times_end(partition: PartitionId) -> [u8; 17] {
-    pair(TIME, partition, u64::MAX)
-}
-
 /// A big-endian number that fills `bytes`.
 pub(crate) fn parse_u64(bytes: &[u8]) -> Option<u64> {
     (bytes.len() == 8).then(|| be_u64(bytes, 0))

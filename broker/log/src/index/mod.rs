@@ -8,14 +8,14 @@ pub(crate) mod keys;
 pub(crate) mod rows;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 
 use crate::index::rows::{Applied, FileRow, PartitionRow};
 use crate::types::{Location, PartitionId};
@@ -60,15 +60,16 @@ impl From<fjall::Error> for IndexError {
 /// Changes that become visible together. Of several changes of a row the last one counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// fjall's own form of bytes: short ones are kept in place, and clones share the others.
+    writes: BTreeMap<Slice, Option<Slice>>,
 }
 
 impl Changes {
-    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+    pub fn put(&mut self, key: impl Into<Slice>, value: impl Into<Slice>) {
         self.writes.insert(key.into(), Some(value.into()));
     }
 
-    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
+    pub fn remove(&mut self, key: impl Into<Slice>) {
         self.writes.insert(key.into(), None);
     }
 
@@ -85,7 +86,7 @@ impl Changes {
         let range = (Bound::Included(from), Bound::Excluded(to));
         self.writes
             .range::<[u8], _>(range)
-            .filter_map(|(key, value)| Some((key.as_slice(), value.as_deref()?)))
+            .filter_map(|(key, value)| Some((key.as_ref(), value.as_deref()?)))
     }
 
     /// What the changes take in a memtable, about.
@@ -93,7 +94,7 @@ impl Changes {
         let lengths = self
             .writes
             .iter()
-            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 32);
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len()) + 32);
         lengths.sum::<usize>() as u64
     }
 }
@@ -159,7 +160,7 @@ impl Index {
 
     /// Writes `changes` as one; they survive the end of the process, and loss of power once
     /// [`Index::persist`] has returned.
-    pub fn commit(&self, changes: Changes) -> Result<(), IndexError> {
+    pub fn commit(&self, changes: &Changes) -> Result<(), IndexError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -169,10 +170,10 @@ impl Index {
         let number = self.commits.fetch_add(1, Relaxed) + 1;
         let slot = keys::commit(chain::slot(number));
         batch.insert(&self.keyspace, slot, number.to_be_bytes());
-        for (key, value) in changes.writes {
+        for (key, value) in &changes.writes {
             match value {
-                Some(value) => batch.insert(&self.keyspace, key, value),
-                None => batch.remove(&self.keyspace, key),
+                Some(value) => batch.insert(&self.keyspace, key.clone(), value.clone()),
+                None => batch.remove(&self.keyspace, key.clone()),
             }
         }
         batch.commit()?;
@@ -229,7 +230,7 @@ impl Index {
         })
     }
 
-    /// The batch at `base_offset`. Unlike [`Index::floor`] this costs the same however many rows were removed
+    /// The batch at `base_offset`. Unlike [`Index::last_batch_in`] this costs the same however many rows were removed
     /// around it.
     pub fn batch_at(
         &self,
@@ -244,13 +245,19 @@ impl Index {
             .ok_or_else(|| IndexError("malformed batch row".into()))
     }
 
-    /// The batch with the greatest base offset that is not above `offset`.
-    pub fn floor(
+    /// The batch with the greatest base offset in `range`.
+    pub fn last_batch_in(
         &self,
         partition: PartitionId,
-        offset: u64,
+        range: RangeInclusive<u64>,
     ) -> Result<Option<(u64, Location)>, IndexError> {
-        let (from, to) = (keys::batch(partition, 0), keys::batch(partition, offset));
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let (from, to) = (
+            keys::batch(partition, *range.start()),
+            keys::batch(partition, *range.end()),
+        );
         Self::guarded(|| {
             let Some(guard) = self.keyspace.range(from..=to).next_back() else {
                 return Ok(None);
@@ -280,6 +287,32 @@ impl Index {
             },
         )?;
         bad.map_or(Ok(()), Err)
+    }
+
+    /// Visits the rows of a partition's time index for `times`, with the offset in each, until
+    /// `visit` says false.
+    pub fn times(
+        &self,
+        partition: PartitionId,
+        times: RangeInclusive<i64>,
+        visit: &mut dyn FnMut(&[u8], u64) -> bool,
+    ) -> Result<(), IndexError> {
+        let mut sound = true;
+        self.scan(
+            &keys::time(partition, *times.start()),
+            &keys::times_after(partition, *times.end()),
+            &mut |key, value| match keys::parse_u64(value) {
+                Some(offset) => visit(key, offset),
+                None => {
+                    sound = false;
+                    false
+                }
+            },
+        )?;
+        match sound {
+            true => Ok(()),
+            false => Err(IndexError("malformed time row".into())),
+        }
     }
 
     /// The offset from which a search for `timestamp` may begin: every earlier batch is older.

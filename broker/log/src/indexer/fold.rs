@@ -264,10 +264,11 @@ impl Indexing {
                 break;
             }
             self.drop_batch(id, found, &location);
-            match found.checked_sub(1) {
-                Some(lower) => upper = lower,
-                None => break,
+            // Rows do not overlap: none before this one reaches as far.
+            if found <= base {
+                break;
             }
+            upper = found - 1;
         }
         let row = self
             .rows
@@ -325,9 +326,11 @@ impl Indexing {
             .range((id, 0)..=(id, offset))
             .rev()
             .find_map(|((_, base), l)| l.map(|l| (*base, l)));
+        // Nothing is before what was trimmed but what fjall still keeps of removed rows.
+        let lowest = self.rows.get(&id).map_or(0, |row| row.trimmed_offset);
         let mut below = offset;
         let committed = loop {
-            match index.floor(id, below)? {
+            match index.last_batch_in(id, lowest..=below)? {
                 Some((base, _)) if self.batches.contains_key(&(id, base)) => {
                     match base.checked_sub(1) {
                         Some(lower) => below = lower,
@@ -388,6 +391,6 @@ impl Indexing {
 
     /// Commits what has changed so far.
     pub fn commit(&mut self, index: &Index) -> Result<(), IndexError> {
-        index.commit(self.take_changes().0)
+        index.commit(&self.take_changes().0)
     }
 }

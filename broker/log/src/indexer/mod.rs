@@ -117,8 +117,7 @@ impl Indexer {
 
     fn commit(&mut self) {
         let (changes, before) = self.indexing.take_changes();
-        let copy = changes.clone();
-        if let Err(error) = self.shared.with_open_index(|index| index.commit(copy)) {
+        if let Err(error) = self.shared.with_open_index(|index| index.commit(&changes)) {
             tracing::warn!(%error, "the index takes no writes; acknowledgements go on, it will be opened again");
             self.trouble = Some(Trouble::Stuck(changes, before));
         }
@@ -205,7 +204,7 @@ impl Indexer {
             let index = Index::open(&self.directory, self.shared.options.index_cache_bytes)?;
             match index.applied()?.unwrap_or_default().applied {
                 // Changes are the same twice, so it does not matter whether they got in.
-                found if found == expected || found == before => index.commit(changes.clone())?,
+                found if found == expected || found == before => index.commit(changes)?,
                 found => {
                     return Err(IndexError::new(format!(
                         "index is at {found}, expected {before} or {expected}"

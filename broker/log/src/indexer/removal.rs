@@ -88,8 +88,8 @@ impl Indexing {
             .filter(|(_, value)| wrong(value))
             .map(|(key, _)| key.to_vec())
             .collect();
-        index.scan(&from, &to, &mut |key, value| {
-            if wrong(value) {
+        index.times(id, i64::MIN..=timestamp, &mut |key, at| {
+            if at > offset {
                 rows.push(key.to_vec());
             }
             true

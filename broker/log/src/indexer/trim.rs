@@ -74,19 +74,15 @@ impl Indexing {
         let (log_start, all) = (row.extent.log_start, row.deleted);
         let mut last = None;
         let (mut removed, changes) = (0, &mut self.changes);
-        index.scan(
-            &keys::time(id, row.trimmed_timestamp),
-            &keys::times_end(id),
-            &mut |key, value| {
-                let dead = all || keys::parse_u64(value).is_none_or(|offset| offset < log_start);
-                if dead {
-                    changes.remove(key);
-                    last = keys::parse_time(key);
-                    removed += 1;
-                }
-                dead && removed < TRIM_AT_ONCE
-            },
-        )?;
+        index.times(id, row.trimmed_timestamp..=i64::MAX, &mut |key, offset| {
+            let dead = all || offset < log_start;
+            if dead {
+                changes.remove(key);
+                last = keys::parse_time(key);
+                removed += 1;
+            }
+            dead && removed < TRIM_AT_ONCE
+        })?;
         row.trimmed_timestamp = last.unwrap_or(row.trimmed_timestamp);
         Ok(removed)
     }
@@ -173,7 +169,7 @@ mod tests {
             let mut changes = Changes::default();
             changes.put(keys::batch(ID, base_offset), location.encode());
             changes.put(keys::time(ID, base_offset.cast_signed()), [0; 8]);
-            self.index.commit(changes).unwrap();
+            self.index.commit(&changes).unwrap();
         }
 
         fn batches(&self) -> Vec<u64> {
@@ -188,12 +184,12 @@ mod tests {
 
         fn times(&self) -> Vec<i64> {
             let mut found = Vec::new();
-            let (from, to) = (keys::times_start(ID), keys::times_end(ID));
-            let mut visit = |key: &[u8], _: &[u8]| {
+            let mut visit = |key: &[u8], _| {
                 found.extend(keys::parse_time(key));
                 true
             };
-            self.index.scan(&from, &to, &mut visit).unwrap();
+            let all = i64::MIN..=i64::MAX;
+            self.index.times(ID, all, &mut visit).unwrap();
             found
         }
     }

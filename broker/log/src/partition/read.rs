@@ -271,7 +271,7 @@ impl Partition {
     ) -> Result<(), String> {
         shared.with_index(|index| {
             let from = index
-                .floor(self.id(), offset)?
+                .last_batch_in(self.id(), 0..=offset)?
                 .filter(|(base, location)| base + u64::from(location.last_offset_delta) >= offset)
                 .map_or(offset, |(base, _)| base);
             index.batches(self.id(), from, visit)

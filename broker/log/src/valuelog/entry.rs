@@ -17,6 +17,8 @@ const FILE_MAGIC: [u8; 8] = *b"FJORDVL\n";
 const FILE_VERSION: u32 = 1;
 /// How much of a record batch its own CRC does not cover: everything up to and with the CRC itself.
 pub(crate) const BATCH_PREFIX: usize = 21;
+/// Length of a record batch's header (Kafka record batch v2).
+pub(crate) const BATCH_HEADER: usize = 61;
 
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub(crate) enum EntryKind {
 }
 
 impl EntryKind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Append,
             2 => Self::TruncateSuffix,
@@ -163,7 +165,10 @@ impl EntryHeader {
         if payload_crc(self.kind, payload) != self.payload_crc {
             return Err("checksum of the entry differs");
         }
-        if self.kind.holds_batch() && payload.len() > BATCH_PREFIX {
+        if self.kind.holds_batch() && !payload.is_empty() {
+            if payload.len() < BATCH_HEADER {
+                return Err("too short for a record batch");
+            }
             let mut stored = [0; 4];
             stored.copy_from_slice(&payload[17..BATCH_PREFIX]);
             if u32::from_be_bytes(stored) != crc32c::crc32c(&payload[BATCH_PREFIX..]) {

@@ -8,13 +8,12 @@ use std::io;
 
 use crate::partition::producers::ProducerStamp;
 use crate::types::{Lsn, le_u64};
-use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, FILE_HEADER};
+use crate::valuelog::entry::{BATCH_HEADER, ENTRY_HEADER, EntryHeader, FILE_HEADER};
 use crate::valuelog::files::ValueLogFile;
 use crate::valuelog::sidecar::EntryRecord;
 
 const WINDOW: usize = 1 << 20;
-/// Length of a record batch's header, and where the producer's stamp is in it (Kafka record batch v2).
-const BATCH_HEADER: usize = 61;
+/// Where the producer's stamp is in a record batch's header (Kafka record batch v2).
 const PRODUCER_ID_AT: usize = 43;
 
 /// What a scan found besides entries.

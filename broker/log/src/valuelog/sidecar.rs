@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::partition::producers::ProducerStamp;
 use crate::types::{le_u32, le_u64};
-use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader};
+use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, FILE_HEADER};
 
 /// An entry as the fold and the index see it: the header, and the producer's stamp of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,14 @@ impl SidecarBuilder {
 /// Writes a sidecar so that it is either whole or not there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("idx.tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // Half a sidecar is of no use, and may be what fills the disk.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// A sound sidecar.
@@ -91,8 +95,20 @@ impl Sidecar {
             file: id,
             end,
         };
-        let whole = sidecar.rows().all(|row| row.is_some());
-        whole.then_some(sidecar)
+        sidecar.is_consistent().then_some(sidecar)
+    }
+
+    /// Whether all entries can be one after the other in a file that ends where the sidecar says.
+    fn is_consistent(&self) -> bool {
+        let mut end = Some(FILE_HEADER);
+        for row in self.rows() {
+            end = row.and_then(|record| {
+                let position = record.header.lsn.position();
+                (end? <= position).then_some(())?;
+                position.checked_add(record.header.stored_bytes())
+            });
+        }
+        end.is_some_and(|end| end <= self.end)
     }
 
     /// The entries, in the order of the file.
@@ -158,6 +174,10 @@ mod tests {
         let mut builder = SidecarBuilder::default();
         records.iter().for_each(|r| builder.push(r));
         let bytes = builder.finish(4256);
+        let mut builder = SidecarBuilder::default();
+        records.iter().for_each(|r| builder.push(r));
+        let too_short = builder.finish(4248);
+        assert!(Sidecar::decode(too_short, 5).is_none());
         let decoded = Sidecar::decode(bytes.clone(), 5).unwrap();
         assert_eq!(decoded.entries().collect::<Vec<_>>(), records);
         assert_eq!(decoded.end, 4256);
