@@ -14,8 +14,8 @@ from crash.load import LARGE, SMALL, Check, Load, Shape
 from features.simple import wait_until
 
 ROUNDS, ROUNDS_LONG = 10, 50
-READY_S, READY_BUSY_S = 2.0, 6.0
-"""What is demanded of a restart, and what is granted to a few of them: other tests and builds use the machine too."""
+READY_S = 2.0
+"""What a restart may take, though clients come back at once and other tests use the machine too."""
 MOMENT_S = (0.05, 1.5)
 ADMIN_TIMEOUT_S = 60
 
@@ -54,14 +54,13 @@ def test_what_was_acknowledged_survives_sigkill(fresh_broker, request):
         check.close()
     committer.finish()
     report(ready, loads, committer)
-    assert statistics.quantiles(ready, n=10)[7] < READY_S and max(ready) < READY_BUSY_S, ready
+    assert max(ready) < READY_S, ready
 
 
 def report(ready: list[float], loads: list[Load], committer: Committer) -> None:
     sent = sum(sum(load.sent) for load in loads)
-    slow = sum(seconds > READY_S for seconds in ready)
     print(f"{len(ready)} kills, {sent} records, {committer.commits} commits; ready again after at most {max(ready):.2f} s, "
-          f"{statistics.median(ready):.2f} s in the median, {slow} times over {READY_S} s")  # fmt: skip
+          f"{statistics.median(ready):.2f} s in the median")  # fmt: skip
 
 
 def seed() -> int:
