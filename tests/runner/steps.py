@@ -72,7 +72,7 @@ def fuzz(form: str) -> list[Command]:
             found = CACHE / "fuzz" / folder.parent.name / target
             found.mkdir(parents=True, exist_ok=True)
             corpus = [str(found), *(str(path) for path in [folder / "corpus" / target] if path.exists())]
-            limits = [f"-max_total_time={FUZZ_SECONDS[form]}", "-rss_limit_mb=512", "-timeout=10"]
+            limits = [f"-max_total_time={FUZZ_SECONDS[form]}", "-rss_limit_mb=1024", "-timeout=30"]
             run = ["cargo", "fuzz", "run", "--fuzz-dir", str(folder), target, *corpus, "--", *limits]
             commands.append(run)
     return commands

@@ -6,7 +6,8 @@
 //! cargo bench -p fjord-log --bench raw_file [-- --megabytes N --rounds N --directory DIR --only PARTITIONSxKIB]
 //! ```
 //!
-//! Rounds are interleaved and medians compared, since machines are not equally fast at all times.
+//! Rounds are interleaved and medians compared, since machines are not equally fast at all times. The ratio is the
+//! median of the rounds' ratios, with the least and the greatest.
 
 mod raw;
 
@@ -251,14 +252,16 @@ fn compare(arguments: &Arguments, partitions: usize, batch_bytes: usize) {
         raws.push(measure(&raw, partitions, &batches, arguments.bytes));
         logs.push(measure(&sink, partitions, &batches, arguments.bytes));
     }
-    let ratio = median(
-        logs.iter()
-            .zip(&raws)
-            .map(|(log, raw)| log.megabytes_per_s / raw.megabytes_per_s),
-    );
+    let pairs = logs.iter().zip(&raws);
+    let mut ratios: Vec<f64> = pairs
+        .map(|(log, raw)| log.megabytes_per_s / raw.megabytes_per_s)
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let ratio = median(ratios.iter().copied());
+    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
     let (raw, log) = (medians(&raws), medians(&logs));
     println!(
-        "| {partitions} | {} | {:.0} | {:.0} | {ratio:.2} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} | {:.1} |",
+        "| {partitions} | {} | {:.0} | {:.0} | {ratio:.2} ({least:.2} to {most:.2}) | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} | {:.1} |",
         batch_bytes >> 10,
         raw.megabytes_per_s,
         log.megabytes_per_s,

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  Partition::append ──► queue ──► writer thread ──► value log file ──► fdatasync ──► completion
-//!     (assigns offsets)               │ one group, one write, one sync
+//!     (assigns offsets)               │ one group, one sync
 //!                                     ├──► recent entries (in memory, bounded)  ◄── Partition::read
 //!                                     └──► indexer thread ──► fjall (derived)   ◄── Partition::read
 //! ```

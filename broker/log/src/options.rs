@@ -22,7 +22,7 @@ pub struct LogOptions {
     /// Size of a value log file in bytes. Smaller files are made while little has been written and where
     /// the file system is small.
     pub file_bytes: u32,
-    /// Most bytes that one group (one write, one sync) takes, unless a single batch is larger.
+    /// Most bytes that one group (one sync) takes, unless a single batch is larger.
     pub group_bytes: u32,
     /// Memory for recently written batches, in bytes.
     pub recent_bytes: usize,

@@ -2,7 +2,7 @@
 //! no batch with a wrong checksum is served, and opening it again gives the same answer.
 //!
 //! From this folder's parent, with cargo-fuzz installed, on the stable toolchain:
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run directory -- -max_total_time=300 -rss_limit_mb=512`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run directory -- -max_total_time=300 -rss_limit_mb=1024`
 #![no_main]
 
 use std::collections::BTreeMap;

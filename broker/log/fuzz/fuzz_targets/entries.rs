@@ -2,7 +2,7 @@
 //! that may be wrong: what no checksum catches must not make opening panic either.
 //!
 //! From this folder's parent, with cargo-fuzz installed, on the stable toolchain:
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run entries -- -max_total_time=300 -rss_limit_mb=512`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run entries -- -max_total_time=300 -rss_limit_mb=1024`
 #![no_main]
 
 use fjord_log::fuzzing::{self, RawEntry};
