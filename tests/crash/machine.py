@@ -6,24 +6,11 @@ import time
 import urllib.request
 
 from harness.broker import Broker
-from harness.server import READY_TIMEOUT_S, ServerFailed, broker_environment
+from harness.server import READY_TIMEOUT_S, ServerFailed
 
 
 class CrashBroker(Broker):
     """A broker that may be killed while it starts, and may refuse to start."""
-
-    def spawn(self) -> subprocess.Popen:
-        """Starts the process without waiting for anything; the caller must end it."""
-        with open(self.log_path, "ab") as log:
-            return subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-                env=broker_environment(),
-                start_new_session=True,
-            )
 
     def start_and_kill(self, after_s: float) -> None:
         """Starts the broker and ends it with SIGKILL after so long, ready or not."""

@@ -48,12 +48,10 @@ class Server(ABC):
     def is_ready(self) -> bool:
         """Whether the broker accepts work now."""
 
-    def start(self, timeout_s: float = READY_TIMEOUT_S) -> "Server":
-        """Starts the process and waits until it is ready."""
-        assert self.process is None, f"{self.name} is already running"
-        started = time.monotonic()
+    def spawn(self) -> subprocess.Popen:
+        """Starts the process without waiting for anything; the caller must end it."""
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,6 +61,12 @@ class Server(ABC):
                 # A group of its own: a Ctrl-C for the tests must not reach the broker before they stop it.
                 start_new_session=True,
             )
+
+    def start(self, timeout_s: float = READY_TIMEOUT_S) -> "Server":
+        """Starts the process and waits until it is ready."""
+        assert self.process is None, f"{self.name} is already running"
+        started = time.monotonic()
+        self.process = self.spawn()
         while not self.is_ready():
             if self.process.poll() is not None:
                 code, self.process = self.process.returncode, None
