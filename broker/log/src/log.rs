@@ -300,7 +300,7 @@ impl Shared {
     }
 
     /// Runs a thread's work; if that panics, the log has failed, and nobody is left waiting.
-    fn guard<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+    pub fn guard<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let result = catch_unwind(AssertUnwindSafe(work)).ok();
         if result.is_none() {
             let name = std::thread::current()
@@ -472,6 +472,13 @@ impl Shared {
             .unwrap_or(0)
     }
 
+    /// The value log cannot be written: it takes no more appends.
+    pub fn fail_appends(&self, error: &io::Error) {
+        tracing::error!(%error, "the value log failed; the log takes no more appends until it is opened again");
+        self.fail(&format!("value log: {error}"));
+        self.queue.refuse_all();
+    }
+
     pub fn fail(&self, reason: &str) {
         self.failure
             .lock()
@@ -480,7 +487,7 @@ impl Shared {
     }
 }
 
-fn spawn<T: Send + 'static>(
+pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {

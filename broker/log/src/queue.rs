@@ -195,6 +195,11 @@ impl Queue {
         true
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().ops.is_empty()
+    }
+
     /// Takes no more; what is queued is still written.
     pub fn close(&self) {
         self.lock().closed = true;

@@ -5,7 +5,7 @@
 //! a reader still has some of it: memory that is new to the process costs the kernel as much as a copy.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,7 +13,33 @@ use crate::partition::Partition;
 use crate::types::Lsn;
 
 /// Buffers kept for groups to come.
-const SPARE_BUFFERS: usize = 2;
+const SPARE_BUFFERS: usize = 4;
+
+/// Buffers that have left the ring, for groups to come.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    spare: Mutex<Vec<BytesMut>>,
+}
+
+impl Buffers {
+    /// An empty buffer with room for `bytes`, and not much more.
+    pub fn take(&self, bytes: usize) -> BytesMut {
+        let fits = |spare: &BytesMut| (bytes..=2 * bytes).contains(&spare.capacity());
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        match spare.iter().position(fits) {
+            Some(at) => spare.swap_remove(at),
+            None => BytesMut::with_capacity(bytes),
+        }
+    }
+
+    fn give_back(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(buffer);
+        }
+    }
+}
 
 struct Group {
     buffer: Bytes,
@@ -23,30 +49,21 @@ struct Group {
     partitions: Vec<Arc<Partition>>,
 }
 
-/// The groups in memory, oldest first. Owned by the writer.
+/// The groups in memory, oldest first.
 pub(crate) struct Ring {
     groups: VecDeque<Group>,
     bytes: usize,
     limit: usize,
-    spare: Vec<BytesMut>,
+    buffers: Arc<Buffers>,
 }
 
 impl Ring {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, buffers: Arc<Buffers>) -> Self {
         Self {
             groups: VecDeque::new(),
             bytes: 0,
             limit,
-            spare: Vec::new(),
-        }
-    }
-
-    /// An empty buffer with room for `bytes`, and not much more.
-    pub fn buffer(&mut self, bytes: usize) -> BytesMut {
-        let fits = |spare: &BytesMut| (bytes..=2 * bytes).contains(&spare.capacity());
-        match self.spare.iter().position(fits) {
-            Some(at) => self.spare.swap_remove(at),
-            None => BytesMut::with_capacity(bytes),
+            buffers,
         }
     }
 
@@ -67,11 +84,8 @@ impl Ring {
             for partition in &oldest.partitions {
                 partition.forget_data_before(oldest.end);
             }
-            if let Ok(mut buffer) = oldest.buffer.try_into_mut()
-                && self.spare.len() < SPARE_BUFFERS
-            {
-                buffer.clear();
-                self.spare.push(buffer);
+            if let Ok(buffer) = oldest.buffer.try_into_mut() {
+                self.buffers.give_back(buffer);
             }
         }
     }

@@ -3,37 +3,38 @@
 //! ```text
 //! take what waits (at most one group) ─► refuse what cannot be written ─► header+payload of each into one
 //! buffer ─► written in pieces ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
+//!                               └─ from here on another thread, if there is more to write: see [`pipeline`]
 //! ```
 //!
-//! There is no timer: what arrives during one sync makes the next group.
+//! There is no timer: what arrives during one sync makes the next group. Wherever something is refused, or
+//! another file begins, everything before is published first: a group in flight is always a whole one, and all
+//! groups in flight are in one file.
 
-use std::collections::VecDeque;
+mod group;
+mod pipeline;
+mod publisher;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use self::group::{Current, Group, RESERVE_MOST, RESERVE_SHARE};
+use self::pipeline::Pipeline;
+use self::publisher::{Publisher, Written};
 use crate::error::AppendError;
 use crate::fold::Extents;
 use crate::log::Shared;
 use crate::options::Durability;
-use crate::partition::Partition;
 use crate::queue::{Op, PendingEntry, Work};
-use crate::ring::Ring;
+use crate::ring::{Buffers, Ring};
 use crate::stats::Counters;
 use crate::types::{Lsn, PartitionId, length_u32};
-use crate::valuelog::entry::{
-    ENTRY_HEADER, EntryHeader, EntryKind, FILE_HEADER, payload_crc, stored_bytes,
-};
+use crate::valuelog::entry::{EntryKind, FILE_HEADER, stored_bytes};
 use crate::valuelog::files::{Room, ValueLogFile};
 use crate::valuelog::preparer::Preparer;
-use crate::valuelog::sidecar::{EntryRecord, SidecarBuilder};
+use crate::valuelog::sidecar::SidecarBuilder;
 
-/// Room at the end of a file that only entries which give space back may use, as a share of the file.
-const RESERVE_SHARE: u32 = 16;
-const RESERVE_MOST: u32 = 1 << 20;
 /// Missing sidecars that one start has written; there is hardly ever more than one.
 const SIDECARS_AT_ONCE: usize = 8;
 /// A group takes at most this share of a file, however large groups may be.
@@ -41,6 +42,8 @@ const GROUP_SHARE: u32 = 4;
 /// A group is written in pieces of about this size, each as soon as it has been put together: it is still in
 /// the processor's cache then, which makes the write nearly twice as fast.
 const PIECE_BYTES: usize = 256 << 10;
+/// A group takes at most so many bytes: while it is synced, the next one is written.
+const GROUP_BYTES: u32 = 1 << 20;
 /// The id under which snapshots stand; no partition has it.
 const NO_PARTITION: PartitionId = PartitionId(0);
 
@@ -52,28 +55,8 @@ pub(crate) struct Writer {
     next_id: u32,
     /// All partitions as of the last entry written.
     extents: Extents,
-    ring: Ring,
-    /// Everything before this place is synced.
-    durable: Lsn,
-}
-
-struct Current {
-    file: Arc<ValueLogFile>,
-    position: u32,
-    sidecar: SidecarBuilder,
-    /// A write failed half-way: nothing more goes into this file.
-    spoilt: bool,
-    /// What the file was made of: one made of the reserve is only for what may use that.
-    room: Room,
-}
-
-/// A group on its way to disk.
-#[derive(Default)]
-struct Group {
-    buffer: BytesMut,
-    records: Vec<EntryRecord>,
-    /// Bytes of the buffer that are in the file.
-    written: usize,
+    buffers: Arc<Buffers>,
+    pipeline: Pipeline,
 }
 
 impl Writer {
@@ -91,15 +74,19 @@ impl Writer {
         for file in without_sidecar.into_iter().rev().take(SIDECARS_AT_ONCE) {
             preparer.add_sidecar(file);
         }
-        let ring = Ring::new(shared.options.recent_bytes);
+        let buffers = Arc::new(Buffers::default());
+        let ring = Ring::new(shared.options.recent_bytes, buffers.clone());
+        let durable = Lsn::new(next_id, FILE_HEADER);
+        let publisher = Publisher::new(shared.clone(), ring, durable);
+        let pipeline = Pipeline::start(&shared, publisher)?;
         Ok(Self {
             shared,
             preparer,
             current: None,
             next_id,
             extents,
-            ring,
-            durable: Lsn::new(next_id, FILE_HEADER),
+            buffers,
+            pipeline,
         })
     }
 
@@ -107,14 +94,17 @@ impl Writer {
     pub fn run(mut self) -> Lsn {
         let mut group = Vec::new();
         let options = &self.shared.options;
-        let limit = options.group_bytes.min(options.file_bytes / GROUP_SHARE);
+        let limit = options
+            .group_bytes
+            .min(options.file_bytes / GROUP_SHARE)
+            .min(GROUP_BYTES);
         while self.shared.queue.take(limit, &mut group) {
             // Neighbours in the file are of one partition, which makes cold reads sequential. The sort is
             // stable: a partition's own order stays.
             group.sort_by_key(|op| op.partition.id());
             if let Err(error) = self.write(std::mem::take(&mut group)) {
-                self.fail(&error);
-                return self.durable;
+                self.shared.fail_appends(&error);
+                return self.pipeline.durable();
             }
         }
         self.finish()
@@ -128,31 +118,43 @@ impl Writer {
         let mut group = Group::default();
         let bytes: u32 = ops.iter().map(Op::stored_bytes).sum();
         if bytes > 0 {
-            group.buffer = self.ring.buffer(bytes as usize);
+            group.buffer = self.buffers.take(bytes as usize);
             if let Err(error) = self
                 .fill(&mut group, &ops)
-                .and_then(|()| self.persist(&mut group))
+                .and_then(|()| self.write_rest(&mut group))
             {
                 return self.write_failed(error, ops);
             }
         }
-        let sync = ops.iter().any(|op| matches!(op.work, Work::Sync));
-        if sync && self.shared.options.durability == Durability::Os {
-            self.sync()?;
+        let must_sync = match self.shared.options.durability {
+            Durability::Fsync => bytes > 0,
+            Durability::Os => ops.iter().any(|op| matches!(op.work, Work::Sync)),
+        };
+        let more = !self.shared.queue.is_empty();
+        self.pipeline
+            .submit(self.written(ops, group, must_sync), more)
+    }
+
+    fn written(&self, ops: Vec<Op>, group: Group, must_sync: bool) -> Written {
+        let file = self.current.as_ref().map(|current| current.file.clone());
+        Written {
+            ops,
+            group,
+            sync: file.filter(|_| must_sync),
+            end: self.end(),
         }
-        self.publish(ops, group);
-        Ok(())
     }
 
     /// Puts the group together, and writes its pieces as they are full.
     fn fill(&mut self, group: &mut Group, ops: &[Op]) -> io::Result<()> {
+        let durable = self.pipeline.durable();
         let Some(current) = self.current.as_mut() else {
             return Err(io::Error::other("admitted entries without a file"));
         };
         for op in ops {
             if let Work::Entry(entry) = &op.work {
                 let place = current.place(&group.buffer);
-                group.push(op.partition.id(), entry, place, self.durable);
+                group.push(op.partition.id(), entry, place, durable);
                 if group.buffer.len() - group.written >= PIECE_BYTES {
                     current.write(group)?;
                 }
@@ -164,6 +166,9 @@ impl Writer {
     /// Refuses what cannot be written, and makes sure that the rest fits into the current file.
     fn admit(&mut self, ops: Vec<Op>) -> io::Result<Vec<Op>> {
         let (ops, stale): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| !op.is_stale());
+        if !stale.is_empty() {
+            self.pipeline.drain()?;
+        }
         stale
             .into_iter()
             .for_each(|op| op.refuse(AppendError::Superseded));
@@ -186,6 +191,7 @@ impl Writer {
     /// There is no room for another file: the rest of this one goes to what helps to free some, and if that
     /// is not enough, the reserve.
     fn admit_to_full_disk(&mut self, ops: Vec<Op>) -> io::Result<Vec<Op>> {
+        self.pipeline.drain()?;
         self.shared.files.drop_recycled();
         let privileged = ops.iter().filter(|op| op.is_privileged());
         let needed: u64 = privileged.map(|op| u64::from(op.stored_bytes())).sum();
@@ -217,6 +223,7 @@ impl Writer {
 
     /// Goes on to the next file, one with room for `bytes`.
     fn rotate(&mut self, bytes: u64, room: Room) -> io::Result<()> {
+        self.pipeline.drain()?;
         if let Some(oldest) = self.shared.files.all().first() {
             self.extents.forget_truncations(oldest.id);
         }
@@ -268,29 +275,21 @@ impl Writer {
             producer: None,
         };
         let mut group = Group::default();
-        group.push(
-            NO_PARTITION,
-            &entry,
-            current.place(&group.buffer),
-            self.durable,
-        );
-        if let Err(error) = self.persist(&mut group) {
+        let place = current.place(&group.buffer);
+        group.push(NO_PARTITION, &entry, place, self.pipeline.durable());
+        if let Err(error) = self.write_rest(&mut group) {
             if let Some(current) = self.current.as_mut() {
                 current.spoilt = true;
             }
             return Err(error);
         }
-        let end = self.end();
-        self.shared.feed.push(
-            group.records.into_iter().map(|r| (r, None)).collect(),
-            end,
-            self.durable,
-        );
-        Ok(())
+        let must_sync = self.shared.options.durability == Durability::Fsync;
+        self.pipeline
+            .submit(self.written(Vec::new(), group, must_sync), false)
     }
 
-    /// Writes the rest of the group at the end of the file and, unless told otherwise, syncs.
-    fn persist(&mut self, group: &mut Group) -> io::Result<()> {
+    /// Writes the rest of the group at the end of the file.
+    fn write_rest(&mut self, group: &mut Group) -> io::Result<()> {
         let Some(current) = self.current.as_mut() else {
             return Ok(());
         };
@@ -304,77 +303,12 @@ impl Writer {
         Counters::add(&counters.groups, 1);
         Counters::add(&counters.entries, group.records.len() as u64);
         Counters::add(&counters.written_bytes, group.buffer.len() as u64);
-        if self.shared.options.durability == Durability::Fsync {
-            self.sync()?;
-        }
         Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let Some(current) = self.current.as_ref() else {
-            return Ok(());
-        };
-        let began = Instant::now();
-        // A failed sync is never retried: the kernel may have dropped the pages. It ends the log.
-        current
-            .file
-            .sync()
-            .map_err(|e| io::Error::other(format!("fdatasync: {e}")))?;
-        let counters = &self.shared.counters;
-        Counters::add(&counters.syncs, 1);
-        Counters::add(
-            &counters.sync_micros,
-            u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        );
-        self.durable = Lsn::new(current.file.id, current.position);
-        Ok(())
-    }
-
-    /// Shows what is durable now to readers, tells whoever waits, and hands over to the indexer.
-    fn publish(&mut self, ops: Vec<Op>, group: Group) {
-        let end = self.end();
-        let group_bytes = group.buffer.capacity();
-        let buffer = group.buffer.freeze();
-        let mut records = group.records.into_iter();
-        let mut fed = Vec::with_capacity(records.len());
-        let mut partitions: Vec<Arc<Partition>> = Vec::new();
-        let mut start = 0usize;
-        let mut completed = Vec::with_capacity(ops.len());
-        let mut ops = VecDeque::from(ops);
-        while let Some(partition) = ops.front().map(|op| op.partition.clone()) {
-            let mut published = partition.publishing();
-            while ops
-                .front()
-                .is_some_and(|op| Arc::ptr_eq(&op.partition, &partition))
-            {
-                let Some(op) = ops.pop_front() else { break };
-                if matches!(op.work, Work::Entry(_))
-                    && let Some(record) = records.next()
-                {
-                    let payload = start + ENTRY_HEADER as usize;
-                    let data = buffer.slice(payload..payload + record.header.length as usize);
-                    published.entry(&record.header, data);
-                    start += record.header.stored_bytes() as usize;
-                    fed.push((record, Some(partition.clone())));
-                }
-                completed.push(op);
-            }
-            drop(published);
-            partitions.push(partition);
-        }
-        self.shared.feed.push(fed, end, self.durable);
-        completed.into_iter().for_each(Op::complete);
-        if !buffer.is_empty() {
-            self.ring.push(buffer, group_bytes, end, partitions);
-            self.shared
-                .counters
-                .recent_bytes
-                .store(self.ring.bytes() as u64, Relaxed);
-        }
     }
 
     /// A write failed. A full disk refuses the group and leaves the file; all else ends the log.
     fn write_failed(&mut self, error: io::Error, ops: Vec<Op>) -> io::Result<()> {
+        self.pipeline.drain()?;
         let Some(current) = self.current.as_mut() else {
             return Err(error);
         };
@@ -410,85 +344,27 @@ impl Writer {
         Ok(())
     }
 
+    fn sync(&self) -> io::Result<()> {
+        match &self.current {
+            Some(current) => self.pipeline.sync(&current.file, self.end()),
+            None => Ok(()),
+        }
+    }
+
     fn end(&self) -> Lsn {
-        self.current
-            .as_ref()
-            .map_or(self.durable, |c| Lsn::new(c.file.id, c.position))
+        self.current.as_ref().map_or_else(
+            || self.pipeline.durable(),
+            |c| Lsn::new(c.file.id, c.position),
+        )
     }
 
     fn finish(mut self) -> Lsn {
         let end = self.end();
-        if let Err(error) = self.sync().and_then(|()| self.seal()) {
-            self.fail(&error);
+        let finished = self.pipeline.drain().and_then(|()| self.sync());
+        if let Err(error) = finished.and_then(|()| self.seal()) {
+            self.shared.fail_appends(&error);
         }
         end
-    }
-
-    fn fail(&mut self, error: &io::Error) {
-        tracing::error!(%error, "the value log failed; the log takes no more appends until it is opened again");
-        self.shared.fail(&format!("value log: {error}"));
-        self.shared.queue.refuse_all();
-    }
-}
-
-impl Current {
-    /// Writes what of the group is not in the file yet.
-    fn write(&self, group: &mut Group) -> io::Result<()> {
-        let piece = &group.buffer[group.written..];
-        self.file
-            .write_at(piece, self.position + length_u32(group.written))?;
-        group.written = group.buffer.len();
-        Ok(())
-    }
-
-    /// Where the next entry goes, behind what `buffer` holds already.
-    fn place(&self, buffer: &[u8]) -> Lsn {
-        Lsn::new(self.file.id, self.position + length_u32(buffer.len()))
-    }
-
-    fn has_room(&self, bytes: u64, privileged: bool) -> bool {
-        let reserve = match privileged {
-            true => 0,
-            false => (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST),
-        };
-        !self.spoilt
-            && (privileged || self.room == Room::Free)
-            && u64::from(self.position) + bytes + u64::from(reserve)
-                <= u64::from(self.file.capacity)
-    }
-}
-
-impl Group {
-    /// Adds an entry: its header, its payload with base offset and leader epoch set, and padding.
-    fn push(&mut self, partition: PartitionId, entry: &PendingEntry, lsn: Lsn, durable: Lsn) {
-        let start = self.buffer.len();
-        let payload = start + ENTRY_HEADER as usize;
-        self.buffer.resize(payload, 0);
-        self.buffer.extend_from_slice(&entry.payload);
-        if entry.kind == EntryKind::Append {
-            self.buffer[payload..payload + 8].copy_from_slice(&entry.base_offset.to_be_bytes());
-            self.buffer[payload + 12..payload + 16]
-                .copy_from_slice(&entry.leader_epoch.to_be_bytes());
-        }
-        let header = EntryHeader {
-            length: length_u32(entry.payload.len()),
-            payload_crc: payload_crc(entry.kind, &self.buffer[payload..]),
-            kind: entry.kind,
-            lsn,
-            partition,
-            base_offset: entry.base_offset,
-            last_offset_delta: entry.last_offset_delta,
-            leader_epoch: entry.leader_epoch,
-            max_timestamp: entry.max_timestamp,
-            durable,
-        };
-        self.buffer[start..payload].copy_from_slice(&header.encode());
-        self.buffer
-            .resize(start + header.stored_bytes() as usize, 0);
-        self.records.push(EntryRecord {
-            header,
-            producer: entry.producer,
-        });
     }
 }
 

@@ -1,0 +1,97 @@
+//! A group of entries on its way to the value log, and the file that it goes to.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::queue::PendingEntry;
+use crate::types::{Lsn, PartitionId, length_u32};
+use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, EntryKind, payload_crc};
+use crate::valuelog::files::{Room, ValueLogFile};
+use crate::valuelog::sidecar::{EntryRecord, SidecarBuilder};
+
+/// Room at the end of a file that only entries which give space back may use, as a share of the file.
+pub(super) const RESERVE_SHARE: u32 = 16;
+pub(super) const RESERVE_MOST: u32 = 1 << 20;
+
+/// The file that is written.
+pub(super) struct Current {
+    pub file: Arc<ValueLogFile>,
+    pub position: u32,
+    pub sidecar: SidecarBuilder,
+    /// A write failed half-way: nothing more goes into this file.
+    pub spoilt: bool,
+    /// What the file was made of: one made of the reserve is only for what may use that.
+    pub room: Room,
+}
+
+/// Entries that are written together.
+#[derive(Default)]
+pub(super) struct Group {
+    pub buffer: BytesMut,
+    pub records: Vec<EntryRecord>,
+    /// Bytes of the buffer that are in the file.
+    pub written: usize,
+}
+
+impl Current {
+    /// Writes what of the group is not in the file yet.
+    pub fn write(&self, group: &mut Group) -> io::Result<()> {
+        let piece = &group.buffer[group.written..];
+        self.file
+            .write_at(piece, self.position + length_u32(group.written))?;
+        group.written = group.buffer.len();
+        Ok(())
+    }
+
+    /// Where the next entry goes, behind what `buffer` holds already.
+    pub fn place(&self, buffer: &[u8]) -> Lsn {
+        Lsn::new(self.file.id, self.position + length_u32(buffer.len()))
+    }
+
+    pub fn has_room(&self, bytes: u64, privileged: bool) -> bool {
+        let reserve = match privileged {
+            true => 0,
+            false => (self.file.capacity / RESERVE_SHARE).min(RESERVE_MOST),
+        };
+        !self.spoilt
+            && (privileged || self.room == Room::Free)
+            && u64::from(self.position) + bytes + u64::from(reserve)
+                <= u64::from(self.file.capacity)
+    }
+}
+
+impl Group {
+    /// Adds an entry: its header, its payload with base offset and leader epoch set, and padding.
+    pub fn push(&mut self, partition: PartitionId, entry: &PendingEntry, lsn: Lsn, durable: Lsn) {
+        let start = self.buffer.len();
+        let payload = start + ENTRY_HEADER as usize;
+        self.buffer.resize(payload, 0);
+        self.buffer.extend_from_slice(&entry.payload);
+        if entry.kind == EntryKind::Append {
+            self.buffer[payload..payload + 8].copy_from_slice(&entry.base_offset.to_be_bytes());
+            self.buffer[payload + 12..payload + 16]
+                .copy_from_slice(&entry.leader_epoch.to_be_bytes());
+        }
+        let header = EntryHeader {
+            length: length_u32(entry.payload.len()),
+            payload_crc: payload_crc(entry.kind, &self.buffer[payload..]),
+            kind: entry.kind,
+            lsn,
+            partition,
+            base_offset: entry.base_offset,
+            last_offset_delta: entry.last_offset_delta,
+            leader_epoch: entry.leader_epoch,
+            max_timestamp: entry.max_timestamp,
+            durable,
+        };
+        self.buffer[start..payload].copy_from_slice(&header.encode());
+        self.buffer
+            .resize(start + header.stored_bytes() as usize, 0);
+        self.records.push(EntryRecord {
+            header,
+            producer: entry.producer,
+        });
+    }
+}
