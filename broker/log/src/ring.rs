@@ -13,7 +13,7 @@ use crate::partition::Partition;
 use crate::types::Lsn;
 
 /// Buffers kept for groups to come.
-const SPARE_BUFFERS: usize = 4;
+const SPARE_BUFFERS: usize = 6;
 
 /// Buffers that have left the ring, for groups to come.
 #[derive(Default)]

@@ -1,10 +1,10 @@
 //! While one group is synced, the next one is already written: two threads, and what goes between them.
 //!
 //! ```text
-//! fjord-writer: put together, write ─► at most one group waits ─► fjord-sync: sync, publish
+//! fjord-writer: put together, write ─► groups that wait, bounded ─► fjord-sync: sync once for all, publish
 //! ```
 //!
-//! Nobody is kept waiting by this: if nothing else is to be written, the writer syncs and publishes by itself.
+//! The slower the disk syncs, the more is synced at once. Nobody is kept waiting by this: if nothing else is to be written, the writer syncs and publishes by itself.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,9 +16,6 @@ use crate::log::{Shared, spawn};
 use crate::types::Lsn;
 use crate::valuelog::files::ValueLogFile;
 
-/// Groups that are written and wait for the one that is being synced. They are synced together then.
-const WAITING_GROUPS: usize = 1;
-
 /// The writer's end. Dropping it ends the other thread, after what it has.
 pub(super) struct Pipeline {
     handover: Arc<Handover>,
@@ -26,6 +23,8 @@ pub(super) struct Pipeline {
 }
 
 struct Handover {
+    /// Most bytes of groups that wait, unless one alone is larger: they are synced together.
+    limit: usize,
     state: Mutex<State>,
     changed: Condvar,
     /// Held by whoever syncs and publishes.
@@ -37,6 +36,7 @@ struct Handover {
 #[derive(Default)]
 struct State {
     waiting: Vec<Written>,
+    waiting_bytes: usize,
     busy: bool,
     closed: bool,
     /// The thread has ended; unless it was told to, the log has failed.
@@ -46,6 +46,7 @@ struct State {
 impl Pipeline {
     pub fn start(shared: &Arc<Shared>, publisher: Publisher) -> io::Result<Self> {
         let handover = Arc::new(Handover {
+            limit: shared.options.group_bytes as usize,
             state: Mutex::default(),
             changed: Condvar::new(),
             durable: AtomicU64::new(publisher.durable().0),
@@ -75,13 +76,16 @@ impl Pipeline {
     /// is busy, else here and now.
     pub fn submit(&self, written: Written, more: bool) -> io::Result<()> {
         let mut state = self.handover.lock();
-        while state.waiting.len() >= WAITING_GROUPS && !state.ended {
+        let bytes = written.group.written;
+        let fits = |state: &State| state.waiting_bytes + bytes <= self.handover.limit;
+        while !state.waiting.is_empty() && !fits(&state) && !state.ended {
             state = self.handover.wait(state);
         }
         if state.ended {
             return Err(ended());
         }
         if more || state.busy || !state.waiting.is_empty() {
+            state.waiting_bytes += bytes;
             state.waiting.push(written);
             drop(state);
             self.handover.changed.notify_all();
@@ -162,6 +166,7 @@ impl Handover {
                 state = self.wait(state);
             }
             state.busy = true;
+            state.waiting_bytes = 0;
             let groups = std::mem::take(&mut state.waiting);
             drop(state);
             self.changed.notify_all();
