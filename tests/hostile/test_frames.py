@@ -14,7 +14,7 @@ from harness.messages import decode_response
 from .frames import Hostile, hostile_frames, oversized
 from .observe import ORDINARY, closed, closed_for_cause, memory_mib, settled_memory_mib, told_in_log
 
-WARM_UP, FRAMES, FRAMES_LONG = 2_000, 10_000, 200_000
+WARM_UP, FRAMES, FRAMES_LONG = 5_000, 10_000, 200_000
 GROWTH_MIB = 64
 ANSWER_S = 20
 SILENCE_S = 0.2
