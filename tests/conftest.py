@@ -70,10 +70,7 @@ def broker(shared_broker: Server, request):
     if shared_broker.process is None:
         shared_broker.start()
     yield shared_broker
-    report = getattr(request.node, "report_call", None)
-    if report is not None and report.failed:
-        print(shared_broker.log_tail())
-    shared_broker.check_log()
+    shared_broker.check_after(request.node)
 
 
 @pytest.fixture

@@ -11,7 +11,4 @@ def fresh_broker(session_directory, request):
     broker = CrashBroker(session_directory / request.node.name, {"group.initial.rebalance.delay.ms": "0"})
     with broker:
         yield broker
-        report = getattr(request.node, "report_call", None)
-        if report is not None and report.failed:
-            print(broker.log_tail())
-        broker.check_log()
+        broker.check_after(request.node)

@@ -34,10 +34,7 @@ def broker(disk, session_directory, request):
     broker.data = disk.directory / "data"
     with broker:
         yield broker
-        report = getattr(request.node, "report_call", None)
-        if report is not None and report.failed:
-            print(broker.log_tail())
-        broker.check_log()
+        broker.check_after(request.node)
 
 
 def test_full_disk(disk, broker):

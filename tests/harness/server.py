@@ -123,6 +123,18 @@ class Server(ABC):
             if self.forbidden_in_log.search(line):
                 raise ServerFailed(f"{self.name} logged: {line}\n{self.log_tail()}")
 
+    def check_after(self, test) -> None:
+        """At the end of a test (the item of pytest): shows the last lines of the log if it failed, and checks the log."""
+        report = getattr(test, "report_call", None)
+        if report is not None and report.failed:
+            print(self.log_tail())
+        self.check_log()
+
+    def memory_mib(self) -> float:
+        """Resident memory."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024
+
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of the log, under a heading that names the file."""
         if not self.log_path.exists():

@@ -39,10 +39,7 @@ def good_client(attacked, request):
     start_at = ends_now(attacked)
     load = Load(attacked.bootstrap, GOOD, start_at).start()
     yield load
-    report = getattr(request.node, "report_call", None)
-    if report is not None and report.failed:
-        print(attacked.log_tail())
-    attacked.check_log()
+    attacked.check_after(request.node)
     load.finish()
     check = Check(attacked.bootstrap, GOOD, start_at)
     check.run(load.sent)

@@ -3,7 +3,6 @@
 import re
 import time
 import urllib.request
-from pathlib import Path
 
 from harness.broker import Broker
 
@@ -14,18 +13,12 @@ ORDINARY = ("peer_closed", "peer_reset", "idle", "shutdown")
 """Reasons for which connections of good clients end."""
 
 
-def memory_mib(broker: Broker) -> float:
-    """Resident memory."""
-    status = Path(f"/proc/{broker.pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024
-
-
 def settled_memory_mib(broker: Broker, seconds: float = 10.0) -> float:
     """The least resident memory within some seconds: what is held for a moment does not count."""
-    least, until = memory_mib(broker), time.monotonic() + seconds
+    least, until = broker.memory_mib(), time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.5)
-        least = min(least, memory_mib(broker))
+        least = min(least, broker.memory_mib())
     return least
 
 

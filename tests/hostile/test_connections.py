@@ -12,7 +12,7 @@ from harness.connection import Closed, Connection
 from harness.messages import encode_request
 
 from .conftest import create
-from .observe import closed, memory_mib, metrics, open_connections, settled_memory_mib
+from .observe import closed, metrics, open_connections, settled_memory_mib
 from .requests import TARGET
 
 IDLE = 10_000
@@ -50,7 +50,7 @@ def test_clients_that_never_read(attacked, good_client):
 
     def some_are_closed() -> bool:
         nonlocal peak
-        peak = max(peak, memory_mib(attacked))
+        peak = max(peak, attacked.memory_mib())
         return closed(attacked).get("write_timeout", 0) > seen
 
     wait_until("clients that do not read are closed", some_are_closed)
@@ -123,7 +123,7 @@ def test_ten_thousand_idle_connections(attacked, good_client):
             # Some of them have been in use.
             assert connection.ask("ApiVersions", 0, {})["ErrorCode"] == 0
     wait_until("all are accepted", lambda: open_connections(attacked) >= others + IDLE - 10)
-    with_them = memory_mib(attacked)
+    with_them = attacked.memory_mib()
     print(f"{IDLE} idle connections take {(with_them - before) * 1024 / IDLE:.1f} KiB each")
     assert with_them < before + SPARE_MIB + IDLE * IDLE_KIB_EACH / 1024, f"{before:.0f} MiB became {with_them:.0f}"
     goes_on(good_client)

@@ -12,7 +12,7 @@ from harness.connection import Closed, Connection
 from harness.messages import decode_response
 
 from .frames import Hostile, hostile_frames, oversized
-from .observe import ORDINARY, closed, closed_for_cause, memory_mib, settled_memory_mib, told_in_log
+from .observe import ORDINARY, closed, closed_for_cause, settled_memory_mib, told_in_log
 
 WARM_UP, FRAMES, FRAMES_LONG = 5_000, 10_000, 200_000
 GROWTH_MIB = 64
@@ -33,7 +33,7 @@ def test_malformed_frames(attacked, good_client, request):
     produced = sum(good_client.acknowledged)
     outcomes = attack(attacked, hostile_frames(chance, FRAMES_LONG if request.config.getoption("--long") else FRAMES))
     assert sum(good_client.acknowledged) > produced and not good_client.errors, good_client.errors[:3]
-    peak, after = memory_mib(attacked), settled_memory_mib(attacked)
+    peak, after = attacked.memory_mib(), settled_memory_mib(attacked)
     now = closed(attacked)
     reasons = {reason: int(count - seen.get(reason, 0)) for reason, count in now.items() if count != seen.get(reason, 0)}
     print(f"{sum(outcomes.values())} frames: {dict(outcomes)}; closed: {reasons}; "
