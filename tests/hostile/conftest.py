@@ -21,11 +21,14 @@ DESCRIPTORS = 16_384
 
 @pytest.fixture(scope="module")
 def attacked(session_directory, request):
-    """A broker with default settings but for idle groups' waits."""
+    """A broker with default settings but for idle groups' waits, and for caches that are full from the start on."""
     raise_descriptors()
-    broker = CrashBroker(
-        session_directory / request.module.__name__.split(".")[-1], {"group.initial.rebalance.delay.ms": "0"}
-    )
+    settings = {
+        "group.initial.rebalance.delay.ms": "0",
+        "fjord.cache.bytes": str(1 << 20),
+        "fjord.index.cache.bytes": str(1 << 20),
+    }
+    broker = CrashBroker(session_directory / request.module.__name__.split(".")[-1], settings)
     with broker:
         create(broker, VICTIM, 1)
         create(broker, TARGET, 1)

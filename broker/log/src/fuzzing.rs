@@ -6,7 +6,7 @@ use crate::fold::{Extent, Extents};
 use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{self, BATCH_PREFIX, ENTRY_HEADER, EntryHeader, EntryKind};
 use crate::valuelog::scan::producer_stamp;
-use crate::valuelog::sidecar::{EntryRecord, Sidecar, SidecarBuilder};
+use crate::valuelog::sidecar::{self, EntryRecord, Sidecar};
 
 /// Decodes `bytes` as every structure that the log reads from its files. Must never panic.
 pub fn decode_everything(bytes: &[u8]) {
@@ -66,14 +66,12 @@ pub fn encode_entry(raw: &RawEntry) -> Vec<u8> {
 /// A sidecar that says these entries are in the file, which ends at `end`.
 #[must_use]
 pub fn encode_sidecar(entries: &[RawEntry], end: u64) -> Vec<u8> {
-    let mut builder = SidecarBuilder::default();
-    for raw in entries {
-        builder.push(&EntryRecord {
-            header: header(raw),
-            producer: producer_stamp(&raw.payload),
-        });
-    }
-    builder.finish(Lsn(end).position())
+    let record = |raw: &RawEntry| EntryRecord {
+        header: header(raw),
+        producer: producer_stamp(&raw.payload),
+    };
+    let records: Vec<_> = entries.iter().map(record).collect();
+    sidecar::encode(&records, Lsn(end).position())
 }
 
 /// The first page of a file.

@@ -24,6 +24,8 @@ const KEYSPACE: &str = "derived";
 /// Bytes written to the memtable before it is rotated by hand: fjall's own rotation can deadlock its
 /// workers (3.1.13), so it is switched off by a limit that is never reached.
 const ROTATE_AT: u64 = 16 << 20;
+/// What a row takes in a memtable beside its key and value: a node of a skip list.
+const ROW_OVERHEAD: usize = 112;
 /// Commits after which it is rotated all the same: memtables must not hold more than the chain does.
 const ROTATE_AFTER: u64 = chain::SLOTS / (SEALED_LIMIT as u64 + 2);
 const NEVER: u64 = 1 << 40;
@@ -94,7 +96,7 @@ impl Changes {
         let lengths = self
             .writes
             .iter()
-            .map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len()) + 32);
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, |v| v.len()) + ROW_OVERHEAD);
         lengths.sum::<usize>() as u64
     }
 }
@@ -145,6 +147,8 @@ impl Index {
         };
         let last = index.last_commit()?;
         index.commits.store(last, Relaxed);
+        // What was read back from the journal is in the memtable, and was not counted.
+        index.keyspace.rotate_memtable()?;
         Ok(index)
     }
 

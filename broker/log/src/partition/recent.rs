@@ -50,7 +50,12 @@ impl Recent {
     }
 
     pub fn forget_data_before(&mut self, end: Lsn) {
-        for batch in self.batches.iter_mut().take_while(|b| b.location.lsn < end) {
+        let gone = self.batches.partition_point(|b| b.data.is_none());
+        for batch in self
+            .batches
+            .range_mut(gone..)
+            .take_while(|b| b.location.lsn < end)
+        {
             batch.data = None;
         }
         self.trim();

@@ -10,7 +10,7 @@ use crate::types::Lsn;
 use crate::valuelog::entry::FILE_HEADER;
 use crate::valuelog::files::{Files, Room, ValueLogFile};
 use crate::valuelog::scan;
-use crate::valuelog::sidecar::{self, SidecarBuilder};
+use crate::valuelog::sidecar::SidecarWriter;
 
 /// Requests that may wait for the thread; the writer asks for one file at a time and seals one at a time.
 const QUEUE: usize = 16;
@@ -24,7 +24,7 @@ enum Request {
     Seal {
         file: Arc<ValueLogFile>,
         end: u32,
-        sidecar: Vec<u8>,
+        sidecar: SidecarWriter,
     },
     AddSidecar {
         file: Arc<ValueLogFile>,
@@ -96,7 +96,7 @@ impl Preparer {
     }
 
     /// Finishes a file that gets no more entries: cuts off the rest, and writes the sidecar.
-    pub fn seal(&self, file: Arc<ValueLogFile>, end: u32, sidecar: Vec<u8>) {
+    pub fn seal(&self, file: Arc<ValueLogFile>, end: u32, sidecar: SidecarWriter) {
         self.send(Request::Seal { file, end, sidecar });
     }
 
@@ -132,7 +132,7 @@ fn run(files: &Files, queue: &Receiver<Request>, ready: &Ready) {
                 continue;
             }
             Request::Seal { file, end, sidecar } => {
-                let result = seal(&file, end, &sidecar);
+                let result = seal(&file, end, sidecar);
                 (file, result)
             }
             Request::AddSidecar { file } => {
@@ -147,21 +147,21 @@ fn run(files: &Files, queue: &Receiver<Request>, ready: &Ready) {
     }
 }
 
-fn seal(file: &ValueLogFile, end: u32, rows: &[u8]) -> io::Result<()> {
+fn seal(file: &ValueLogFile, end: u32, sidecar: SidecarWriter) -> io::Result<()> {
     // A file that is all but full keeps its size, so that it can be reused without a new allocation.
     if end < file.capacity / 8 * 7 {
         file.cut(end)?;
     }
-    sidecar::write(&file.sidecar_path(), rows)
+    sidecar.finish(end)
 }
 
 /// The file ends where its entries end, and all of them are known to be durable.
 fn add_sidecar(file: &ValueLogFile) -> io::Result<()> {
     let end = file.len()?;
     let scanned = scan::verify(file, FILE_HEADER, Lsn::new(file.id, end))?;
-    let mut builder = SidecarBuilder::default();
+    let mut sidecar = SidecarWriter::new(file.sidecar_path());
     scan::visit(file, FILE_HEADER, &scanned, &mut |record| {
-        builder.push(&record);
+        sidecar.push(&record);
     })?;
-    sidecar::write(&file.sidecar_path(), &builder.finish(end))
+    sidecar.finish(end)
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::partition::producers::ProducerStamp;
 use crate::types::{le_u32, le_u64};
@@ -19,49 +19,121 @@ pub(crate) struct EntryRecord {
 const ROW: usize = ENTRY_HEADER as usize + 16;
 const TRAILER: usize = 16;
 
-/// Collects the rows of a file while it is written.
-#[derive(Debug, Default)]
-pub(crate) struct SidecarBuilder {
+/// Rows are kept in memory up to so many bytes.
+const SPILL_BYTES: usize = 256 << 10;
+
+/// Writes the sidecar of a file, row by row as the file gets its entries. However many there are, few rows are
+/// in memory; the others wait in a temporary file, which becomes the sidecar once it is whole.
+#[derive(Debug)]
+pub(crate) struct SidecarWriter {
+    path: PathBuf,
     rows: Vec<u8>,
+    spilled: Spilled,
 }
 
-impl SidecarBuilder {
+#[derive(Debug)]
+enum Spilled {
+    Nothing,
+    Rows {
+        file: File,
+        crc: u32,
+    },
+    /// Rows are lost, and there will be no sidecar: the file is read where one would have been.
+    Failed(io::Error),
+}
+
+impl SidecarWriter {
+    /// A writer of the sidecar at `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            rows: Vec::new(),
+            spilled: Spilled::Nothing,
+        }
+    }
+
+    /// Adds an entry, behind those that were added before.
     pub fn push(&mut self, record: &EntryRecord) {
-        self.rows.extend_from_slice(&record.header.encode());
-        let stamp = record.producer.unwrap_or(ProducerStamp {
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
-        });
-        self.rows
-            .extend_from_slice(&stamp.producer_id.to_le_bytes());
-        self.rows
-            .extend_from_slice(&i32::from(stamp.producer_epoch).to_le_bytes());
-        self.rows
-            .extend_from_slice(&stamp.base_sequence.to_le_bytes());
+        encode_row(record, &mut self.rows);
+        if self.rows.len() >= SPILL_BYTES {
+            self.spill();
+            self.rows.clear();
+        }
     }
 
-    /// The sidecar's bytes: rows, where the entries end, the CRC-32C of all that, and four bytes of zero.
-    pub fn finish(mut self, end: u32) -> Vec<u8> {
-        self.rows.extend_from_slice(&u64::from(end).to_le_bytes());
-        let crc = crc32c::crc32c(&self.rows);
-        self.rows.extend_from_slice(&crc.to_le_bytes());
-        self.rows.extend_from_slice(&[0; 4]);
-        self.rows
+    fn spill(&mut self) {
+        let spilled = match std::mem::replace(&mut self.spilled, Spilled::Nothing) {
+            Spilled::Nothing => File::create(self.temporary()).map(|file| (file, 0)),
+            Spilled::Rows { file, crc } => Ok((file, crc)),
+            Spilled::Failed(error) => Err(error),
+        };
+        let spilled = spilled.and_then(|(mut file, crc)| {
+            file.write_all(&self.rows)?;
+            Ok((file, crc32c::crc32c_append(crc, &self.rows)))
+        });
+        self.spilled = match spilled {
+            Ok((file, crc)) => Spilled::Rows { file, crc },
+            Err(error) => {
+                // Half a sidecar is of no use, and may be what fills the disk.
+                let _ = fs::remove_file(self.temporary());
+                Spilled::Failed(error)
+            }
+        };
+    }
+
+    /// Makes it a whole sidecar of a file whose entries end at `end`.
+    pub fn finish(mut self, end: u32) -> io::Result<()> {
+        let crc = match self.spilled {
+            Spilled::Rows { crc, .. } => crc,
+            _ => 0,
+        };
+        end_rows(&mut self.rows, crc, end);
+        self.spill();
+        match &self.spilled {
+            Spilled::Rows { file, .. } => file
+                .sync_data()
+                .and_then(|()| fs::rename(self.temporary(), &self.path))
+                .inspect_err(|_| {
+                    let _ = fs::remove_file(self.temporary());
+                }),
+            Spilled::Failed(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            Spilled::Nothing => Ok(()),
+        }
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path.with_extension("idx.tmp")
     }
 }
 
-/// Writes a sidecar so that it is either whole or not there.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("idx.tmp");
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Half a sidecar is of no use, and may be what fills the disk.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+/// Adds an entry's row: its header, and the producer's stamp.
+fn encode_row(record: &EntryRecord, rows: &mut Vec<u8>) {
+    let stamp = record.producer.unwrap_or(ProducerStamp {
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+    });
+    rows.extend_from_slice(&record.header.encode());
+    rows.extend_from_slice(&stamp.producer_id.to_le_bytes());
+    rows.extend_from_slice(&i32::from(stamp.producer_epoch).to_le_bytes());
+    rows.extend_from_slice(&stamp.base_sequence.to_le_bytes());
+}
+
+/// Adds what is behind the rows: where the entries end, the CRC-32C of all before it, and four bytes of zero.
+/// `crc` is that of the rows before those in `rows`.
+fn end_rows(rows: &mut Vec<u8>, crc: u32, end: u32) {
+    rows.extend_from_slice(&u64::from(end).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc, rows);
+    rows.extend_from_slice(&crc.to_le_bytes());
+    rows.extend_from_slice(&[0; 4]);
+}
+
+/// The bytes of a sidecar.
+pub(crate) fn encode(records: &[EntryRecord], end: u32) -> Vec<u8> {
+    let mut rows = Vec::new();
+    records.iter().for_each(|r| encode_row(r, &mut rows));
+    end_rows(&mut rows, 0, end);
+    rows
 }
 
 /// A sound sidecar.
@@ -79,7 +151,7 @@ impl Sidecar {
         Self::decode(fs::read(path).ok()?, id)
     }
 
-    /// The inverse of [`SidecarBuilder`].
+    /// What [`SidecarWriter`] has written.
     pub fn decode(bytes: Vec<u8>, id: u32) -> Option<Self> {
         let rows = bytes.len().checked_sub(TRAILER)?;
         let covered = &bytes[..rows + 8];
@@ -171,12 +243,8 @@ mod tests {
             base_sequence: 77,
         };
         let records = vec![record(4096, Some(stamp)), record(4176, None)];
-        let mut builder = SidecarBuilder::default();
-        records.iter().for_each(|r| builder.push(r));
-        let bytes = builder.finish(4256);
-        let mut builder = SidecarBuilder::default();
-        records.iter().for_each(|r| builder.push(r));
-        let too_short = builder.finish(4248);
+        let bytes = encode(&records, 4256);
+        let too_short = encode(&records, 4248);
         assert!(Sidecar::decode(too_short, 5).is_none());
         let decoded = Sidecar::decode(bytes.clone(), 5).unwrap();
         assert_eq!(decoded.entries().collect::<Vec<_>>(), records);
@@ -193,5 +261,33 @@ mod tests {
                 "length {length}"
             );
         }
+    }
+
+    #[test]
+    fn many_rows_go_through_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("5.idx");
+        let records: Vec<_> = (0..10_000).map(|i| record(4096 + i * 80, None)).collect();
+        let end = 4096 + 10_000 * 80;
+        let mut writer = SidecarWriter::new(path.clone());
+        for record in &records {
+            writer.push(record);
+            assert!(writer.rows.len() < SPILL_BYTES);
+        }
+        assert!(!path.exists());
+        writer.finish(end).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), encode(&records, end));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_sidecar_that_lost_rows_is_none() {
+        let path = PathBuf::from("/nowhere/5.idx");
+        let mut writer = SidecarWriter::new(path);
+        (0..10_000).for_each(|i| writer.push(&record(4096 + i * 80, None)));
+        assert_eq!(
+            writer.finish(4096).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

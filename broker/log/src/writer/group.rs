@@ -9,7 +9,7 @@ use crate::queue::PendingEntry;
 use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, EntryKind, payload_crc};
 use crate::valuelog::files::{Room, ValueLogFile};
-use crate::valuelog::sidecar::{EntryRecord, SidecarBuilder};
+use crate::valuelog::sidecar::{EntryRecord, SidecarWriter};
 
 /// Room at the end of a file that only entries which give space back may use, as a share of the file.
 pub(super) const RESERVE_SHARE: u32 = 16;
@@ -19,7 +19,7 @@ pub(super) const RESERVE_MOST: u32 = 1 << 20;
 pub(super) struct Current {
     pub file: Arc<ValueLogFile>,
     pub position: u32,
-    pub sidecar: SidecarBuilder,
+    pub sidecar: SidecarWriter,
     /// A write failed half-way: nothing more goes into this file.
     pub spoilt: bool,
     /// What the file was made of: one made of the reserve is only for what may use that.

@@ -33,7 +33,7 @@ use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{EntryKind, FILE_HEADER, stored_bytes};
 use crate::valuelog::files::{Room, ValueLogFile};
 use crate::valuelog::preparer::Preparer;
-use crate::valuelog::sidecar::SidecarBuilder;
+use crate::valuelog::sidecar::SidecarWriter;
 
 /// Missing sidecars that one start has written; there is hardly ever more than one.
 const SIDECARS_AT_ONCE: usize = 8;
@@ -235,9 +235,9 @@ impl Writer {
         self.seal()?;
         self.shared.files.insert(file.clone());
         self.current = Some(Current {
-            file,
             position: FILE_HEADER,
-            sidecar: SidecarBuilder::default(),
+            sidecar: SidecarWriter::new(file.sidecar_path()),
+            file,
             spoilt: false,
             room,
         });
@@ -335,11 +335,8 @@ impl Writer {
                 current.file.cut(current.position)?;
                 current.file.sync()?;
             }
-            self.preparer.seal(
-                current.file,
-                current.position,
-                current.sidecar.finish(current.position),
-            );
+            self.preparer
+                .seal(current.file, current.position, current.sidecar);
         }
         Ok(())
     }

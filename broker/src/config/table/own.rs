@@ -19,14 +19,14 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.cache.bytes",
         Long,
-        Some("33554432"),
+        Some("16777216"),
         Valid::AtLeast(0),
         "Bytes of the newest records that are kept in memory for consumers at the end of the log.",
     ),
     ConfigDef::new(
         "fjord.index.cache.bytes",
         Long,
-        Some("16777216"),
+        Some("8388608"),
         Valid::AtLeast(MIB),
         "Bytes of the index that are kept in memory.",
     ),
