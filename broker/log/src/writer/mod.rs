@@ -3,7 +3,7 @@
 //! ```text
 //! take what waits (at most one group) ─► refuse what cannot be written ─► header+payload of each into one
 //! buffer ─► written in pieces ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
-//!                               └─ from here on another thread, if there is more to write: see [`pipeline`]
+//!                               └─ from here on other threads, if there is more to write: see [`pipeline`]
 //! ```
 //!
 //! There is no timer: what arrives during one sync makes the next group. Wherever something is refused, or
@@ -77,8 +77,8 @@ impl Writer {
         let buffers = Arc::new(Buffers::default());
         let ring = Ring::new(shared.options.recent_bytes, buffers.clone());
         let durable = Lsn::new(next_id, FILE_HEADER);
-        let publisher = Publisher::new(shared.clone(), ring, durable);
-        let pipeline = Pipeline::start(&shared, publisher)?;
+        let publisher = Publisher::new(shared.clone(), ring);
+        let pipeline = Pipeline::start(&shared, publisher, durable)?;
         Ok(Self {
             shared,
             preparer,

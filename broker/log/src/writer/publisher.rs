@@ -1,17 +1,14 @@
-//! What makes written groups durable, shows them to readers, and tells whoever waits.
+//! What shows durable groups to readers, and tells whoever waits for them.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use super::group::Group;
 use crate::log::Shared;
 use crate::partition::Partition;
 use crate::queue::{Op, Work};
 use crate::ring::Ring;
-use crate::stats::Counters;
 use crate::types::Lsn;
 use crate::valuelog::entry::ENTRY_HEADER;
 use crate::valuelog::files::ValueLogFile;
@@ -30,53 +27,15 @@ pub(super) struct Written {
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     ring: Ring,
-    /// Everything before this place is synced.
-    durable: Lsn,
 }
 
 impl Publisher {
-    pub fn new(shared: Arc<Shared>, ring: Ring, durable: Lsn) -> Self {
-        Self {
-            shared,
-            ring,
-            durable,
-        }
+    pub fn new(shared: Arc<Shared>, ring: Ring) -> Self {
+        Self { shared, ring }
     }
 
-    pub fn durable(&self) -> Lsn {
-        self.durable
-    }
-
-    /// Syncs what these groups need, once for all of them, and publishes them in their order. They are all in
-    /// one file.
-    pub fn finish(&mut self, groups: Vec<Written>) -> io::Result<()> {
-        let end = groups.last().map_or(self.durable, |last| last.end);
-        if let Some(file) = groups.iter().find_map(|written| written.sync.as_ref()) {
-            self.sync(file, end)?;
-        }
-        for written in groups {
-            self.publish(written);
-        }
-        Ok(())
-    }
-
-    /// Makes everything before `end` durable, which is in this file, or was before.
-    pub fn sync(&mut self, file: &ValueLogFile, end: Lsn) -> io::Result<()> {
-        let began = Instant::now();
-        // A failed sync is never retried: the kernel may have dropped the pages. It ends the log.
-        file.sync()
-            .map_err(|e| io::Error::other(format!("fdatasync: {e}")))?;
-        let counters = &self.shared.counters;
-        Counters::add(&counters.syncs, 1);
-        Counters::add(
-            &counters.sync_micros,
-            u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        );
-        self.durable = end;
-        Ok(())
-    }
-
-    fn publish(&mut self, written: Written) {
+    /// Publishes the next group of a log that is synced before `durable`.
+    pub fn publish(&mut self, written: Written, durable: Lsn) {
         let Written {
             ops, group, end, ..
         } = written;
@@ -111,7 +70,7 @@ impl Publisher {
         }
         // A snapshot belongs to no partition, and nobody waits for it.
         fed.extend(records.map(|record| (record, None)));
-        self.shared.feed.push(fed, end, self.durable);
+        self.shared.feed.push(fed, end, durable);
         completed.into_iter().for_each(Op::complete);
         if start > 0 {
             self.ring.push(buffer, group_bytes, end, partitions);
