@@ -20,13 +20,25 @@ STEP_LIMIT_S = {"quick": 1200, "normal": 2400, "long": 6 * 3600}
 STOP_GRACE_S = 60
 FAILURE_LINES = 150
 
-# The closing lines of the runners in use, each with the number of tests that passed and failed.
-CARGO_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed", re.MULTILINE)
-PYTEST_LINE = re.compile(r"^(?=.* in [\d.]+s)(?=.*\b(?:passed|failed|error))=*\s*(.*)$", re.MULTILINE)
-PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|error)")
+# The closing lines of the runners in use, each with the number of tests that passed, failed and were skipped.
+CARGO_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
+PYTEST_LINE = re.compile(r"^(?=.* in [\d.]+s)(?=.*\b(?:passed|failed|error|skipped))=*\s*(.*)$", re.MULTILINE)
+PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 _running: set[subprocess.Popen] = set()
 _stopping = threading.Event()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many tests there were."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
 
 @dataclass(frozen=True)
@@ -34,22 +46,19 @@ class Outcome:
     """How a step ended."""
 
     step: Step
-    passed: int
-    failed: int
+    counts: Counts
     seconds: float
     note: str = ""
 
 
-def counts(text: str, ok: bool) -> tuple[int, int]:
-    """Tests passed and failed by a step's output; a step without a runner of tests counts as one."""
-    found = [(int(passed), int(failed)) for passed, failed in CARGO_LINE.findall(text)]
+def counts(text: str, ok: bool) -> Counts:
+    """The tests in a step's output; a step without a runner of tests counts as one."""
+    found = [Counts(*map(int, line)) for line in CARGO_LINE.findall(text)]
     for line in PYTEST_LINE.findall(text):
-        by_kind = {kind: int(count) for count, kind in PYTEST_COUNT.findall(line)}
-        found.append((by_kind.get("passed", 0), by_kind.get("failed", 0) + by_kind.get("error", 0)))
-    passed, failed = sum(pair[0] for pair in found), sum(pair[1] for pair in found)
-    if not found:
-        passed = int(ok)
-    return passed, max(failed, int(not ok))
+        of = {kind: int(count) for count, kind in PYTEST_COUNT.findall(line)}
+        found.append(Counts(of.get("passed", 0), of.get("failed", 0) + of.get("error", 0), of.get("skipped", 0)))
+    total = sum(found, Counts()) if found else Counts(passed=int(ok))
+    return total if ok or total.failed else total + Counts(failed=1)
 
 
 def run_command(command: list[str], step: Step, log, limit_s: float) -> bool:
@@ -92,8 +101,7 @@ def run_step(step: Step, form: str) -> Outcome:
         for command in step.commands(form):
             left = STEP_LIMIT_S[form] - (time.monotonic() - started)
             ok = ok and not _stopping.is_set() and run_command(command, step, log, left)
-    passed, failed = counts(path.read_text(errors="replace"), ok)
-    return Outcome(step, passed, failed, time.monotonic() - started)
+    return Outcome(step, counts(path.read_text(errors="replace"), ok), time.monotonic() - started)
 
 
 def install_all(steps: list[Step]) -> None:
@@ -134,31 +142,34 @@ def next_step(left: list[Step], running: list[Step]) -> Step | None:
 
 def drop_dependents(outcome: Outcome, left: list[Step], outcomes: list[Outcome]) -> list[Step]:
     """After a failed step, those that come after it fail too, without being run."""
-    if not outcome.failed:
+    if not outcome.counts.failed:
         return left
     dropped = [step for step in left if outcome.step.name in step.after]
-    outcomes += [Outcome(step, 0, 1, 0, f"not run: {outcome.step.name} failed") for step in dropped]
+    outcomes += [Outcome(step, Counts(failed=1), 0, f"not run: {outcome.step.name} failed") for step in dropped]
     return [step for step in left if step not in dropped]
 
 
 def report(outcome: Outcome) -> None:
     """Tells how a step ended, with the end of its output when it failed."""
-    result = "FAILED" if outcome.failed else "ok"
+    result = "FAILED" if outcome.counts.failed else "ok"
     print(f"{outcome.step.name}: {result} after {outcome.seconds:.0f} s", flush=True)
-    if outcome.failed:
+    if outcome.counts.failed:
         lines = log_path(outcome.step).read_text(errors="replace").splitlines()[-FAILURE_LINES:]
         print("\n".join(f"  {outcome.step.name} | {line}" for line in lines), flush=True)
 
 
 def summary(outcomes: list[Outcome], seconds: float) -> None:
     """The table of all steps and the closing line."""
-    print(f"\n{'step':<12}{'result':<8}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    print(f"\n{'step':<12}{'result':<8}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for outcome in outcomes:
-        result = "FAILED" if outcome.failed else "ok"
-        row = f"{outcome.step.name:<12}{result:<8}{outcome.passed:>8}{outcome.failed:>8}{outcome.seconds:>9.0f}"
+        result = "FAILED" if outcome.counts.failed else "ok"
+        of = outcome.counts
+        row = f"{outcome.step.name:<12}{result:<8}{of.passed:>8}{of.failed:>8}{of.skipped:>8}{outcome.seconds:>9.0f}"
         print(f"{row}  {outcome.note}".rstrip())
     print(f"all steps together took {seconds:.0f} s\n")
-    print(f"{sum(o.passed for o in outcomes)} passed, {sum(o.failed for o in outcomes)} failed", flush=True)
+    total = sum((outcome.counts for outcome in outcomes), Counts())
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{skipped}", flush=True)
 
 
 def interrupt(*_) -> None:
@@ -182,7 +193,7 @@ def main(names: list[str]) -> int:
     signal.signal(signal.SIGINT, interrupt)
     outcomes = run_all(steps, form)
     summary(outcomes, time.monotonic() - started)
-    return 1 if any(outcome.failed for outcome in outcomes) else 0
+    return 1 if any(outcome.counts.failed for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

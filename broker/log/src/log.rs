@@ -474,16 +474,19 @@ impl Shared {
 
     /// The value log cannot be written: it takes no more appends.
     pub fn fail_appends(&self, error: &io::Error) {
-        tracing::error!(%error, "the value log failed; the log takes no more appends until it is opened again");
-        self.fail(&format!("value log: {error}"));
+        // Threads that depend on each other fail one after the other: the first one knows why.
+        if self.fail(&format!("value log: {error}")) {
+            tracing::error!(%error, "the value log failed; the log takes no more appends until it is opened again");
+        }
         self.queue.refuse_all();
     }
 
-    pub fn fail(&self, reason: &str) {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert_with(|| reason.to_owned());
+    /// Notes why the log has failed. False if it had failed before.
+    pub fn fail(&self, reason: &str) -> bool {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = failure.is_none();
+        failure.get_or_insert_with(|| reason.to_owned());
+        first
     }
 }
 

@@ -8,24 +8,21 @@
 //! A tombstone (a record without value) goes `delete.retention.ms` after it was first compacted: the batch
 //! carries the time from which it may go, its delete horizon (KIP-534).
 
+mod judge;
+mod rewriter;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
-use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, Record};
+use fjord_wire::records::{Batch, BatchHeader};
 
-use crate::error::AppendError;
+use self::judge::{Judge, Pass, Rewrite, is_left_alone, records};
+use self::rewriter::Rewriter;
 use crate::log::Log;
-use crate::partition::{Completion, Partition};
-use crate::queue::PendingEntry;
+use crate::partition::Partition;
 use crate::types::Location;
-use crate::valuelog::entry::EntryKind;
 
-/// Most bytes that a batch may take decompressed.
-const DECOMPRESSED_LIMIT: usize = 256 << 20;
-/// Rewritten batches under way at a time.
-const IN_FLIGHT: usize = 64;
 /// What a key costs in the map besides its own bytes, about.
 const KEY_OVERHEAD: usize = 64;
 
@@ -85,37 +82,6 @@ struct Plan {
     dirty_start: u64,
     /// From here on nothing is touched.
     end: u64,
-}
-
-/// What becomes of a batch.
-enum Rewrite {
-    Keep,
-    Remove,
-    Replace(Bytes),
-}
-
-impl Rewrite {
-    /// How much is to be written.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Keep | Self::Remove => 0,
-            Self::Replace(batch) => batch.len(),
-        }
-    }
-}
-
-/// What decides about records.
-struct Judge<'a> {
-    newest: &'a HashMap<Bytes, i64>,
-    now_ms: i64,
-    delete_retention_ms: i64,
-}
-
-/// What a pass has done so far.
-#[derive(Default)]
-struct Pass {
-    removed: u64,
-    next_delete_horizon: Option<i64>,
 }
 
 impl Log {
@@ -306,208 +272,5 @@ impl<'a> Places<'a> {
             self.next = base + u64::from(location.last_offset_delta) + 1;
         }
         Ok(found)
-    }
-}
-
-/// Control batches and open transactions are not a matter of keys.
-fn is_left_alone(header: &BatchHeader) -> bool {
-    header.is_control() || header.is_transactional()
-}
-
-fn records(batch: &Batch) -> Result<Vec<Record>, String> {
-    let records = batch
-        .records(DECOMPRESSED_LIMIT)
-        .map_err(|e| e.to_string())?;
-    records.collect::<Result<_, _>>().map_err(|e| e.to_string())
-}
-
-impl Judge<'_> {
-    /// Whether a record stays in a batch with this delete horizon.
-    fn stays(&self, record: &Record, horizon: Option<i64>) -> bool {
-        let Some(key) = &record.key else { return true };
-        let superseded = self
-            .newest
-            .get(key)
-            .is_some_and(|newest| record.offset < *newest);
-        let expired =
-            record.value.is_none() && horizon.is_some_and(|horizon| horizon < self.now_ms);
-        !superseded && !expired
-    }
-
-    fn batch(&self, batch: &Batch, pass: &mut Pass) -> Result<Rewrite, String> {
-        let header = &batch.header;
-        if is_left_alone(header) {
-            return Ok(Rewrite::Keep);
-        }
-        let all = records(batch)?;
-        let count = all.len();
-        let horizon = header.delete_horizon();
-        let stay: Vec<Record> = all.into_iter().filter(|r| self.stays(r, horizon)).collect();
-        pass.removed += (count - stay.len()) as u64;
-        if stay.is_empty() {
-            return Ok(Rewrite::Remove);
-        }
-        let tombstones = stay.iter().any(|r| r.value.is_none());
-        let new_horizon = match horizon {
-            None if tombstones => Some(self.now_ms.saturating_add(self.delete_retention_ms)),
-            same => same,
-        };
-        if tombstones && let Some(at) = new_horizon {
-            pass.next_delete_horizon =
-                Some(pass.next_delete_horizon.map_or(at, |before| before.min(at)));
-        }
-        if stay.len() == count && new_horizon == horizon {
-            return Ok(Rewrite::Keep);
-        }
-        rebuilt(header, &stay, new_horizon).map(Rewrite::Replace)
-    }
-}
-
-/// The batch `header` with only the records in `stay`.
-fn rebuilt(header: &BatchHeader, stay: &[Record], horizon: Option<i64>) -> Result<Bytes, String> {
-    let mut builder = BatchBuilder::retaining(header).map_err(|e| e.to_string())?;
-    if let Some(horizon) = horizon {
-        builder = builder.with_delete_horizon(horizon);
-    }
-    for record in stay {
-        builder
-            .append(
-                record.offset,
-                record.timestamp,
-                record.key.as_deref(),
-                record.value.as_deref(),
-                &record.headers,
-            )
-            .map_err(|e| e.to_string())?;
-    }
-    builder
-        .extend_to(header.last_offset(), header.max_timestamp)
-        .map_err(|e| e.to_string())?;
-    builder.build().map_err(|e| e.to_string())
-}
-
-/// Writes what has changed; neighbouring batches of which nothing stays share one marker.
-struct Rewriter<'a> {
-    partition: &'a Partition,
-    truncations: u64,
-    marker: Option<(u64, Location, bool)>,
-    under_way: usize,
-    done: Sender<Result<(), AppendError>>,
-    finished: Receiver<Result<(), AppendError>>,
-}
-
-impl<'a> Rewriter<'a> {
-    fn new(partition: &'a Partition, truncations: u64) -> Self {
-        let (done, finished) = channel();
-        Self {
-            partition,
-            truncations,
-            marker: None,
-            under_way: 0,
-            done,
-            finished,
-        }
-    }
-
-    fn batch(&mut self, base: u64, location: Location, rewrite: Rewrite) -> Result<(), String> {
-        match rewrite {
-            Rewrite::Remove => return self.extend_marker(base, location),
-            Rewrite::Keep => self.flush_marker()?,
-            Rewrite::Replace(payload) => {
-                self.flush_marker()?;
-                let header = BatchHeader::parse(&payload).map_err(|e| e.to_string())?;
-                let location = Location {
-                    max_timestamp: header.max_timestamp,
-                    ..location
-                };
-                self.write(base, location, payload)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn extend_marker(&mut self, base: u64, location: Location) -> Result<(), String> {
-        let Some((start, marker, _)) = self.marker else {
-            self.marker = Some((base, location, location.length > 0));
-            return Ok(());
-        };
-        let span = base + u64::from(location.last_offset_delta) - start;
-        let Ok(last_offset_delta) = u32::try_from(span) else {
-            self.flush_marker()?;
-            return self.extend_marker(base, location);
-        };
-        let leader_epoch = marker.leader_epoch.max(location.leader_epoch);
-        let max_timestamp = marker.max_timestamp.max(location.max_timestamp);
-        self.marker = Some((
-            start,
-            Location {
-                last_offset_delta,
-                leader_epoch,
-                max_timestamp,
-                ..marker
-            },
-            true,
-        ));
-        Ok(())
-    }
-
-    /// Writes the marker, unless it is one that stands there already.
-    fn flush_marker(&mut self) -> Result<(), String> {
-        match self.marker.take() {
-            Some((base, location, true)) => self.write(base, location, Bytes::new()),
-            _ => Ok(()),
-        }
-    }
-
-    fn write(&mut self, base: u64, location: Location, payload: Bytes) -> Result<(), String> {
-        let entry = PendingEntry {
-            kind: EntryKind::Replace,
-            base_offset: base,
-            last_offset_delta: location.last_offset_delta,
-            leader_epoch: location.leader_epoch,
-            max_timestamp: location.max_timestamp,
-            payload,
-            producer: None,
-        };
-        let completion = self.completion();
-        self.partition
-            .enqueue_rewrite(entry, self.truncations, completion)
-            .map_err(|e| e.to_string())?;
-        self.under_way += 1;
-        if self.under_way >= IN_FLIGHT {
-            self.wait()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn completion(&self) -> Completion {
-        let done = self.done.clone();
-        Box::new(move |result: Result<_, _>| {
-            // The receiver waits for every entry, unless it has given up.
-            let _ = done.send(result.map(|_| ()));
-        })
-    }
-
-    fn wait(&mut self) -> Result<(), String> {
-        self.under_way -= 1;
-        self.finished
-            .recv()
-            .map_err(|e| e.to_string())?
-            .map_err(|e| e.to_string())
-    }
-
-    /// Writes what is left, waits for all, and notes how far compaction has come.
-    fn finish(mut self, end: u64, delete_horizon: Option<i64>) -> Result<(), String> {
-        self.flush_marker()?;
-        while self.under_way > 0 {
-            self.wait()?;
-        }
-        let completion = self.completion();
-        self.partition
-            .enqueue_cleaned(end, delete_horizon, self.truncations, completion)
-            .map_err(|e| e.to_string())?;
-        self.under_way += 1;
-        self.wait()
     }
 }
