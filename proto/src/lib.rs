@@ -1,0 +1,21 @@
+//! The gRPC contracts of Fjord: the types of `fjord/v1/*.proto`, and clients and servers for its services.
+//!
+//! `bytes` fields are [`bytes::Bytes`], slices of the message that they came in.
+
+/// Package `fjord.v1`: what users of a cluster call.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::semicolon_if_nothing_returned,
+    clippy::uninlined_format_args,
+    unused_qualifications
+)]
+pub mod v1 {
+    tonic::include_proto!("fjord.v1");
+}
+
+/// All protos as an encoded `google.protobuf.FileDescriptorSet`, with their comments: for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The domain of the reasons in error details (`google.rpc.ErrorInfo`).
+pub const ERROR_DOMAIN: &str = "fjord.dev";
