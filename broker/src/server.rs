@@ -191,6 +191,7 @@ impl Parts {
             producer_ids: ProducerIds::default(),
             groups,
             stopping: CancellationToken::new(),
+            limits: BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics),
             io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
         };
         Ok(Self {
@@ -251,7 +252,7 @@ impl Parts {
         stop: &CancellationToken,
     ) -> Result<(), BindError> {
         let config = self.broker.config();
-        let limits = BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics);
+        let limits = self.broker.limits.clone();
         for listener in &config.net.listeners {
             let options = ServerOptions::new(listener, &config.net);
             let service = Api::new(Arc::clone(&self.broker));
