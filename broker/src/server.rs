@@ -28,8 +28,9 @@ use crate::{
         store::{ReplayError, replay},
     },
     net::{BindError, BrokerLimitOptions, BrokerLimits, Server, ServerOptions},
+    grpc::{Backend, GrpcServer},
     observability::{
-        grpc::GrpcServer, health::Health, http::HttpServer, log_figures::LogFigures,
+        health::Health, http::HttpServer, log_figures::LogFigures,
         metrics::Metrics,
     },
     partition::{
@@ -264,8 +265,10 @@ impl Parts {
             let grpc = GrpcServer::bind(address, health.clone())?;
             addresses.grpc = Some(grpc.local_addr());
             let stop = stop.clone();
+            let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);
+            let backend = Backend::new(Arc::clone(&self.broker), kafka_port);
             tasks.spawn(async move {
-                if let Err(failed) = grpc.run(stop).await {
+                if let Err(failed) = grpc.run(backend, stop).await {
                     error!(%failed, "the gRPC listener ended");
                 }
             });

@@ -36,6 +36,7 @@ mod groups;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod leadership;
+pub mod local;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
