@@ -20,6 +20,7 @@ use crate::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
     },
+    grpc::{Backend, GrpcServer, services},
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{RegisterBroker, ensure_cluster_id, register_broker},
@@ -28,11 +29,7 @@ use crate::{
         store::{ReplayError, replay},
     },
     net::{BindError, BrokerLimitOptions, BrokerLimits, Server, ServerOptions},
-    grpc::{Backend, GrpcServer},
-    observability::{
-        health::Health, http::HttpServer, log_figures::LogFigures,
-        metrics::Metrics,
-    },
+    observability::{health::Health, http::HttpServer, log_figures::LogFigures, metrics::Metrics},
     partition::{
         MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner,
         housekeeping::Housekeeping, records::OffsetsTopic,
@@ -73,6 +70,9 @@ pub enum ServerError {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The gRPC services cannot be described to clients.
+    #[error("gRPC reflection cannot be offered: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// The system started no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -223,7 +223,7 @@ impl Parts {
                     Some(reason) = self.log_failed.recv() => Err(ServerError::LogFailed(reason)),
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         health.stopping();
         info!("stopping");
@@ -251,7 +251,7 @@ impl Parts {
         addresses: &mut Addresses,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Result<(), BindError> {
+    ) -> Result<(), ServerError> {
         let config = self.broker.config();
         let limits = self.broker.limits.clone();
         for listener in &config.net.listeners {
@@ -267,8 +267,9 @@ impl Parts {
             let stop = stop.clone();
             let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);
             let backend = Backend::new(Arc::clone(&self.broker), kafka_port);
+            let services = services(&backend)?;
             tasks.spawn(async move {
-                if let Err(failed) = grpc.run(backend, stop).await {
+                if let Err(failed) = grpc.run(services, stop).await {
                     error!(%failed, "the gRPC listener ended");
                 }
             });

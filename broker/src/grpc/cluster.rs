@@ -3,7 +3,9 @@
 use fjord_proto::v1::{
     Broker, DescribeClusterRequest, DescribeClusterResponse, cluster_service_server::ClusterService,
 };
-use fjord_wire::messages::{describe_cluster_request, describe_log_dirs_request::DescribeLogDirsRequest};
+use fjord_wire::messages::{
+    describe_cluster_request, describe_log_dirs_request::DescribeLogDirsRequest,
+};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -93,7 +95,9 @@ async fn disks(client: &Client) -> Result<Disks, Status> {
         disks.total_bytes += directory.total_bytes.max(0);
         disks.free_bytes += directory.usable_bytes.max(0);
         let partitions = directory.topics.iter().flat_map(|topic| &topic.partitions);
-        disks.size_bytes += partitions.map(|partition| partition.partition_size).sum::<i64>();
+        disks.size_bytes += partitions
+            .map(|partition| partition.partition_size)
+            .sum::<i64>();
     }
     Ok(disks)
 }

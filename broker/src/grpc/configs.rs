@@ -161,11 +161,14 @@ pub async fn alter(client: &Client, of: &Of, changes: Changes) -> Result<(), Sta
         return Ok(());
     }
     let (resource_type, resource_name) = of.kafka();
-    let set = changes.set.into_iter().map(|(name, value)| AlterableConfig {
-        name,
-        config_operation: SET,
-        value: Some(value),
-    });
+    let set = changes
+        .set
+        .into_iter()
+        .map(|(name, value)| AlterableConfig {
+            name,
+            config_operation: SET,
+            value: Some(value),
+        });
     let reset = changes.reset.into_iter().map(|name| AlterableConfig {
         name,
         config_operation: DELETE,

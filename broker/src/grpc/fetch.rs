@@ -176,19 +176,11 @@ impl Reader {
         Ok(Some(response))
     }
 
-    fn wanted(&self) -> Vec<Wanted<'_>> {
-        let wanted = |progress| {
-            let Progress {
-                topic,
-                partition,
-                next_offset,
-                ..
-            } = progress;
-            Wanted {
-                topic,
-                partition: *partition,
-                offset: *next_offset,
-            }
+    fn wanted<'a>(&'a self) -> Vec<Wanted<'a>> {
+        let wanted = |progress: &'a Progress| Wanted {
+            topic: &progress.topic,
+            partition: progress.partition,
+            offset: progress.next_offset,
         };
         self.partitions.iter().map(wanted).collect()
     }
@@ -217,8 +209,8 @@ pub fn partition_records(
     data: PartitionData,
 ) -> PartitionRecords {
     let records = data.records.unwrap_or_default();
-    let decoded = error::api_error(data.error_code, None)
-        .and_then(|()| records::decode(&records, offset));
+    let decoded =
+        error::api_error(data.error_code, None).and_then(|()| records::decode(&records, offset));
     let mut message = PartitionRecords {
         topic: topic.to_owned(),
         partition,

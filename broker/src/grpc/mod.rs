@@ -21,7 +21,9 @@ mod partitioner;
 mod producer;
 mod records;
 mod server;
+mod services;
 mod topics;
 
 pub use self::backend::Backend;
 pub use self::server::{GrpcError, GrpcServer};
+pub use self::services::services;

@@ -1,25 +1,18 @@
-//! The gRPC listener: the broker's services, reflection, and the standard health service
-//! (`grpc.health.v1.Health`), which follows readiness.
+//! The gRPC listener, with the standard health service (`grpc.health.v1.Health`), which follows readiness,
+//! beside the services that it is given.
 
 use std::{net::SocketAddr, time::Duration};
 
-use fjord_proto::v1::{
-    cluster_service_server::ClusterServiceServer, config_service_server::ConfigServiceServer,
-    consumer_service_server::ConsumerServiceServer, fetch_service_server::FetchServiceServer,
-    group_service_server::GroupServiceServer, producer_service_server::ProducerServiceServer,
-    topic_service_server::TopicServiceServer,
-};
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 use tonic_health::ServingStatus;
 use tracing::warn;
 
-use super::{
-    backend::Backend, cluster::Cluster, configs::ConfigsOfAll, consumer::Consumer, fetch::Fetch,
-    groups::Groups, producer::Producer, topics::Topics,
-};
 use crate::{
     config::ListenAddress,
     net::{BindError, BoundListener, bind_tcp},
@@ -31,9 +24,6 @@ const BACKLOG: u32 = 1024;
 
 /// Requests of one connection at once.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
-
-/// The largest message that a client may send.
-const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// What may be under way to a client or to the broker, by stream and by connection: enough for a fast network's
 /// bandwidth and delay.
@@ -55,16 +45,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The name of the service that stands for the whole broker, by gRPC's health protocol.
 const WHOLE_SERVER: &str = "";
 
-/// Why gRPC is not served.
+/// The gRPC listener failed while it served.
 #[derive(Debug, Error)]
-pub enum GrpcError {
-    /// The listener failed while it served.
-    #[error("gRPC listener failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
-    /// The protos cannot be shown to clients.
-    #[error("gRPC reflection cannot be offered: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-}
+#[error("gRPC listener failed: {0}")]
+pub struct GrpcError(#[from] tonic::transport::Error);
 
 /// The gRPC listener, bound but not serving yet.
 pub struct GrpcServer {
@@ -96,16 +80,12 @@ impl GrpcServer {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is cancelled and requests in flight are answered.
+    /// Serves `services` until `shutdown` is cancelled and requests in flight are answered.
     ///
     /// # Errors
     ///
     /// [`GrpcError`] if the listener fails for good.
-    pub async fn run(
-        self,
-        backend: Backend,
-        shutdown: CancellationToken,
-    ) -> Result<(), GrpcError> {
+    pub async fn run(self, services: Routes, shutdown: CancellationToken) -> Result<(), GrpcError> {
         let (reporter, service) = tonic_health::server::health_reporter();
         // The reporter begins with "serving", which may not be true yet.
         reporter
@@ -119,10 +99,6 @@ impl GrpcServer {
             };
             reporter.set_service_status(WHOLE_SERVER, status)
         });
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(fjord_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = Server::builder()
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -131,18 +107,7 @@ impl GrpcServer {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .add_service(service)
-            .add_service(reflection)
-            .add_service(
-                ProducerServiceServer::new(Producer::new(backend.clone()))
-                    .max_decoding_message_size(MAX_MESSAGE_BYTES),
-            )
-            .add_service(FetchServiceServer::new(Fetch::new(backend.clone())))
-            .add_service(ConsumerServiceServer::new(Consumer::new(backend.clone())))
-            .add_service(GroupServiceServer::new(Groups::new(backend.clone())))
-            .add_service(TopicServiceServer::new(Topics::new(backend.clone())))
-            .add_service(ConfigServiceServer::new(ConfigsOfAll::new(backend.clone())))
-            .add_service(ClusterServiceServer::new(Cluster::new(backend)))
+            .add_routes(services.add_service(service))
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);
         tokio::select! {

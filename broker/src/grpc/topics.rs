@@ -93,8 +93,10 @@ impl TopicService for Topics {
         let request = request.into_inner();
         // -1 stands for the broker's own number.
         let or_default = |given: i32| if given == 0 { -1 } else { given };
-        let replication_factor = i16::try_from(or_default(request.replication_factor))
-            .map_err(|_| error::invalid("the replication factor is at most the number of brokers"))?;
+        let replication_factor =
+            i16::try_from(or_default(request.replication_factor)).map_err(|_| {
+                error::invalid("the replication factor is at most the number of brokers")
+            })?;
         let config = |(name, value)| CreatableTopicConfig {
             name,
             value: Some(value),
@@ -278,7 +280,10 @@ fn listed(topic: &Arc<Topic>) -> ListedTopic {
         topic: topic.name.to_string(),
         topic_id: topic.id.to_string(),
         partitions: count(topic.partitions.len()),
-        replication_factor: topic.partitions.first().map_or(0, |p| count(p.replicas.len())),
+        replication_factor: topic
+            .partitions
+            .first()
+            .map_or(0, |p| count(p.replicas.len())),
         internal: topic.is_internal(),
     }
 }

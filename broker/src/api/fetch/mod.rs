@@ -36,6 +36,7 @@ use crate::{
 /// The longest that a fetch waits, whatever the client asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// See the module's documentation.
 pub struct Fetch;
 
 impl Handler for Fetch {

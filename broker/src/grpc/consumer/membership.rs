@@ -146,7 +146,10 @@ impl Membership {
         }
     }
 
-    async fn join_generation(&self, topics: &BTreeSet<String>) -> Result<JoinGroupResponse, Status> {
+    async fn join_generation(
+        &self,
+        topics: &BTreeSet<String>,
+    ) -> Result<JoinGroupResponse, Status> {
         let protocol = |assignor: Assignor| JoinGroupRequestProtocol {
             name: assignor.name().to_owned(),
             metadata: protocol::encode_subscription(topics.iter()),
@@ -228,7 +231,10 @@ impl Membership {
     }
 
     /// Commits offsets; returns what was refused.
-    pub async fn commit(&self, offsets: Vec<Offset>) -> Result<Vec<(String, i32, ApiError)>, Status> {
+    pub async fn commit(
+        &self,
+        offsets: Vec<Offset>,
+    ) -> Result<Vec<(String, i32, ApiError)>, Status> {
         let mut topics: BTreeMap<String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for offset in offsets {
             topics

@@ -57,7 +57,10 @@ impl Positions {
         if self.credit == Some(0) {
             return Vec::new();
         }
-        let readable = self.partitions.iter().filter(|(_, p)| !p.paused && !p.failed);
+        let readable = self
+            .partitions
+            .iter()
+            .filter(|(_, p)| !p.paused && !p.failed);
         let wanted = readable.map(|((topic, partition), position)| Wanted {
             topic,
             partition: *partition,
@@ -85,7 +88,8 @@ impl Positions {
     /// Pauses partitions, or lets them go on; all of them if none is named.
     pub fn pause(&mut self, named: &[TopicPartition], paused: bool) {
         for ((topic, partition), position) in &mut self.partitions {
-            let is_named = |named: &TopicPartition| named.topic == *topic && named.partition == *partition;
+            let is_named =
+                |named: &TopicPartition| named.topic == *topic && named.partition == *partition;
             if named.is_empty() || named.iter().any(is_named) {
                 position.paused = paused;
             }

@@ -193,11 +193,13 @@ impl Session {
             }
         };
         let starts = self.starts(&partitions).await?;
-        let assigned = starts.iter().map(|((topic, partition), offset)| AssignedPartition {
-            topic: topic.clone(),
-            partition: *partition,
-            offset: *offset,
-        });
+        let assigned = starts
+            .iter()
+            .map(|((topic, partition), offset)| AssignedPartition {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+            });
         self.pending.push_back(Event::Assigned(Assigned {
             member_id: self.membership.member_id.clone(),
             generation: self.membership.generation,
@@ -231,6 +233,7 @@ impl Session {
         let mut heartbeats = interval(HEARTBEAT_EVERY);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reading: Option<Reading> = None;
+        let events = self.events.clone();
         loop {
             if reading.is_none() && self.pending.is_empty() {
                 reading = self.read();
@@ -251,7 +254,7 @@ impl Session {
                         return Ok(turn);
                     }
                 }
-                permit = self.events.reserve(), if !self.pending.is_empty() => {
+                permit = events.reserve(), if !self.pending.is_empty() => {
                     if let (Ok(permit), Some(event)) = (permit, self.pending.pop_front()) {
                         permit.send(Ok(ConsumeResponse { event: Some(event) }));
                     }
@@ -414,9 +417,10 @@ impl Session {
         let deadline = Instant::now() + Duration::from_millis(patience);
         let mut heartbeats = interval(HEARTBEAT_EVERY);
         let mut released = lost;
+        let events = self.events.clone();
         while !(released && self.pending.is_empty()) {
             tokio::select! {
-                permit = self.events.reserve(), if !self.pending.is_empty() => {
+                permit = events.reserve(), if !self.pending.is_empty() => {
                     if let (Ok(permit), Some(event)) = (permit, self.pending.pop_front()) {
                         permit.send(Ok(ConsumeResponse { event: Some(event) }));
                     }

@@ -97,7 +97,9 @@ pub async fn describe(client: &Client, name: &str) -> Result<DescribeGroupRespon
     for member in group.members {
         let partitions = decode_assignment(member.member_assignment.clone()).unwrap_or_default();
         for (topic, partition) in each(&partitions) {
-            at(&mut found, topic, partition).member_id.clone_from(&member.member_id);
+            at(&mut found, topic, partition)
+                .member_id
+                .clone_from(&member.member_id);
         }
         members.push(to_member(member, &partitions));
     }

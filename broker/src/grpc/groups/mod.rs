@@ -21,10 +21,7 @@ use fjord_wire::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    backend::Backend,
-    error, topics,
-};
+use super::{backend::Backend, error, topics};
 use crate::{api::error::ApiError, metadata::Topic};
 
 const LIST_GROUPS: i16 = 5;

@@ -105,13 +105,13 @@ async fn plan(
         let latest = end(client, &topic, partition, Place::Latest).await?;
         let to = match &request.to {
             Some(To::Offset(offset)) => *offset,
-            Some(To::Position(position)) => {
-                match Place::of_position(*position, Place::Latest) {
-                    Place::Earliest => earliest,
-                    _ => latest,
-                }
+            Some(To::Position(position)) => match Place::of_position(*position, Place::Latest) {
+                Place::Earliest => earliest,
+                _ => latest,
+            },
+            Some(To::TimestampMs(time)) => {
+                end(client, &topic, partition, Place::Time(*time)).await?
             }
-            Some(To::TimestampMs(time)) => end(client, &topic, partition, Place::Time(*time)).await?,
             Some(To::Shift(shift)) => {
                 let from = before.get(&key).copied().unwrap_or(earliest);
                 from.saturating_add(*shift)
