@@ -261,8 +261,8 @@ impl Parts {
             addresses.kafka.push(server.local_addr());
             tasks.spawn(server.run(stop.clone()));
         }
-        if let Some(address) = &config.grpc_listen {
-            let grpc = GrpcServer::bind(address, health.clone())?;
+        if let Some(address) = &config.grpc.listen {
+            let grpc = GrpcServer::bind(address, config.grpc.max_streams, health.clone())?;
             addresses.grpc = Some(grpc.local_addr());
             let stop = stop.clone();
             let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);

@@ -114,7 +114,7 @@ async fn probes_and_metrics_are_served() {
 #[tokio::test]
 async fn grpc_health_follows_readiness() {
     let health = Health::new();
-    let server = GrpcServer::bind(&loopback(), health.clone()).unwrap();
+    let server = GrpcServer::bind(&loopback(), 8, health.clone()).unwrap();
     let address = server.local_addr();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(server.run(Routes::default(), shutdown.clone()));

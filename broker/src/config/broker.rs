@@ -29,11 +29,24 @@ pub struct BrokerConfig {
     pub transactions: TransactionsConfig,
     /// Logs, metrics and health.
     pub observability: ObservabilityConfig,
-    /// `fjord.grpc.listen`; `None` is no listener.
-    pub grpc_listen: Option<ListenAddress>,
+    /// The gRPC listener.
+    pub grpc: GrpcConfig,
     /// What holds for a topic without configs of its own (dynamic).
     pub topic_defaults: TopicConfig,
     pub(super) sources: Sources,
+}
+
+/// The gRPC listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcConfig {
+    /// `fjord.grpc.listen`; `None` is no listener.
+    pub listen: Option<ListenAddress>,
+    /// `fjord.grpc.message.max.bytes`.
+    pub max_message_bytes: usize,
+    /// `fjord.grpc.streams.max`.
+    pub max_streams: u32,
+    /// `fjord.grpc.produce.max.in.flight`.
+    pub max_in_flight: usize,
 }
 
 /// Who this broker is.

@@ -37,8 +37,8 @@ mod tests;
 
 pub use args::Args;
 pub use broker::{
-    ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, LogConfig, LogFormat,
-    NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
+    ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
+    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
 };
 pub use definition::{ConfigDef, ConfigType, Importance, Update};
 pub use error::{ConfigError, ConfigErrors};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::broker::{
-    ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, LogConfig, LogFormat,
-    NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
+    ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
+    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
 };
 use super::layers::Sources;
 use super::listeners;
@@ -41,7 +41,12 @@ impl BrokerConfig {
                 log_level: get("fjord.log.level").into_text(),
                 metrics_topics_max: get("fjord.metrics.topics.max").into_size(),
             },
-            grpc_listen: optional_address(get("fjord.grpc.listen")),
+            grpc: GrpcConfig {
+                listen: optional_address(get("fjord.grpc.listen")),
+                max_message_bytes: get("fjord.grpc.message.max.bytes").into_size(),
+                max_streams: get("fjord.grpc.streams.max").into_u32(),
+                max_in_flight: get("fjord.grpc.produce.max.in.flight").into_size(),
+            },
             topic_defaults: TopicConfig::defaults(&sources),
             sources,
         }

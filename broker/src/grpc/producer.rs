@@ -26,8 +26,6 @@ use super::{
 };
 use crate::api::{error::ApiError, local::Begun};
 
-/// Requests of one stream that wait for the disk at once.
-const MAX_IN_FLIGHT: usize = 256;
 /// Versions of the Kafka requests, the last ones with topics' names.
 const PRODUCE: i16 = 12;
 const METADATA: i16 = 12;
@@ -90,6 +88,7 @@ impl ProducerService for Producer {
     ) -> Result<Response<ProduceStream>, Status> {
         let backend = self.backend.clone();
         let client = backend.client(&request);
+        let max_in_flight = backend.broker().config().grpc.max_in_flight;
         // The first stages run one after the other, so that requests take effect in their order; the waits for
         // the disk run at once, and are answered in order.
         let begun = request.into_inner().then(move |message| {
@@ -115,7 +114,7 @@ impl ProducerService for Producer {
                 };
                 Some(Ok(answer(id, outcome)))
             })
-            .buffered(MAX_IN_FLIGHT)
+            .buffered(max_in_flight)
             .filter_map(std::future::ready);
         Ok(Response::new(Box::pin(answers)))
     }

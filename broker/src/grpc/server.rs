@@ -22,9 +22,6 @@ use crate::{
 /// Connections that wait for being accepted.
 const BACKLOG: u32 = 1024;
 
-/// Requests of one connection at once.
-const MAX_CONCURRENT_STREAMS: u32 = 256;
-
 /// What may be under way to a client or to the broker, by stream and by connection: enough for a fast network's
 /// bandwidth and delay.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -55,15 +52,20 @@ pub struct GrpcServer {
     listener: TcpListener,
     local_addr: SocketAddr,
     health: Health,
+    max_streams: u32,
 }
 
 impl GrpcServer {
-    /// Binds to `address`; port 0 lets the system choose.
+    /// Binds to `address`; port 0 lets the system choose. A connection has at most `max_streams` calls at once.
     ///
     /// # Errors
     ///
     /// [`BindError`] with the address.
-    pub fn bind(address: &ListenAddress, health: Health) -> Result<Self, BindError> {
+    pub fn bind(
+        address: &ListenAddress,
+        max_streams: u32,
+        health: Health,
+    ) -> Result<Self, BindError> {
         let BoundListener {
             listener,
             local_addr,
@@ -72,6 +74,7 @@ impl GrpcServer {
             listener,
             local_addr,
             health,
+            max_streams,
         })
     }
 
@@ -101,7 +104,7 @@ impl GrpcServer {
         });
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = Server::builder()
-            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .max_concurrent_streams(self.max_streams)
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

@@ -13,9 +13,6 @@ use super::{
     groups::Groups, producer::Producer, topics::Topics,
 };
 
-/// The largest message that a client may send.
-const MAX_MESSAGE_BYTES: usize = 16 << 20;
-
 /// The broker's own services, and the one that shows them to clients (`grpc.reflection.v1.ServerReflection`).
 ///
 /// # Errors
@@ -26,9 +23,10 @@ pub fn services(backend: &Backend) -> Result<Routes, tonic_reflection::server::E
         .register_encoded_file_descriptor_set(fjord_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
+    let most = backend.broker().config().grpc.max_message_bytes;
     let backend = || backend.clone();
-    let producer = ProducerServiceServer::new(Producer::new(backend()))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let producer =
+        ProducerServiceServer::new(Producer::new(backend())).max_decoding_message_size(most);
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(reflection)

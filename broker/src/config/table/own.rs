@@ -64,6 +64,30 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
          empty text no listener.",
     ),
     ConfigDef::new(
+        "fjord.grpc.message.max.bytes",
+        Int,
+        Some("16777216"),
+        Valid::AtLeast(1 << 16),
+        "Largest message that a gRPC client may send, in bytes. A larger one ends its call with OUT_OF_RANGE.",
+    ),
+    ConfigDef::new(
+        "fjord.grpc.streams.max",
+        Int,
+        Some("256"),
+        Valid::AtLeast(1),
+        "Most calls of one gRPC connection at once, streams included. More wait until others end.",
+    )
+    .low(),
+    ConfigDef::new(
+        "fjord.grpc.produce.max.in.flight",
+        Int,
+        Some("64"),
+        Valid::AtLeast(1),
+        "Most requests of one ProduceStream that wait for the disk at once. Beyond it the broker reads no more of \
+         the stream.",
+    )
+    .low(),
+    ConfigDef::new(
         "fjord.http.listen",
         String,
         Some(":9292"),

@@ -122,7 +122,7 @@ fn flags_set_what_they_say() {
         port: Some(19092),
     };
     assert_eq!(listener.advertised, fixed);
-    let grpc = config.grpc_listen.expect("a gRPC listener");
+    let grpc = config.grpc.listen.expect("a gRPC listener");
     assert_eq!((grpc.host.as_deref(), grpc.port), (Some("::1"), 0));
     assert_eq!(config.observability.http_listen, None);
     assert_eq!(config.api.num_partitions, 4);
