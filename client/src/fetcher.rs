@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use fjord_proto::v1::{
@@ -138,7 +138,7 @@ impl Fetcher {
             if let Some(batch) = self.waiting.pop_front() {
                 match self.take(batch) {
                     Ok(batch) => return Ok(Some(batch)),
-                    Err(error) => self.pass(error).await?,
+                    Err(error) => self.patience.wait(error).await?,
                 }
                 continue;
             }
@@ -161,12 +161,12 @@ impl Fetcher {
                         address: self.client.address(),
                         cause: "the broker ended the stream".to_owned(),
                     };
-                    self.pass(error).await?;
+                    self.patience.wait(error).await?;
                 }
                 Err(status) => {
                     self.stream = None;
                     let error = self.client.error(&self.client.connection(), &status);
-                    self.pass(error).await?;
+                    self.patience.wait(error).await?;
                 }
             }
         }
@@ -209,18 +209,6 @@ impl Fetcher {
         Ok(batch)
     }
 
-    /// Waits if it is worth it, else returns the error.
-    async fn pass(&mut self, error: Error) -> Result<()> {
-        if !error.is_retriable() {
-            return Err(error);
-        }
-        match self.patience.failed(Instant::now()) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(error),
-        }
-        Ok(())
-    }
-
     /// Opens a stream at the places, or waits after a failure that may pass.
     async fn open(&mut self) -> Result<()> {
         let partitions = self
@@ -250,9 +238,9 @@ impl Fetcher {
             Err(status) => {
                 let error = self.client.error(&connection, &status);
                 let broken = matches!(error, Error::Disconnected { .. });
-                self.pass(error).await?;
+                self.patience.wait(error).await?;
                 if broken && let Err(error) = self.client.reconnect(&connection).await {
-                    self.pass(error).await?;
+                    self.patience.wait(error).await?;
                 }
                 Ok(())
             }

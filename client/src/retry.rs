@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::{Result, error::Error};
+
 /// The pause after the first failure; it doubles with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -36,6 +38,22 @@ impl Patience {
         let pause = pause(self.failures);
         self.failures = self.failures.saturating_add(1);
         (now.saturating_duration_since(since) + pause <= self.limit).then_some(pause)
+    }
+
+    /// Waits for the next try, if the error may pass and there is patience left.
+    ///
+    /// # Errors
+    ///
+    /// `error` itself if not.
+    pub(crate) async fn wait(&mut self, error: Error) -> Result<()> {
+        if !error.is_retriable() {
+            return Err(error);
+        }
+        match self.failed(Instant::now()) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(error),
+        }
+        Ok(())
     }
 }
 

@@ -3,74 +3,24 @@
 //! The broker sends no more records than it has credit for. Credit is given back as the application takes records, so
 //! that what waits here is bounded whatever the application does meanwhile.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
-};
+mod options;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use fjord_proto::v1::{
     self, Assigned, Commit, CommittedOffset, ConsumeRequest, ConsumeResponse, PartitionRecords,
-    Position, Revoked, Subscribe, TopicPartition, consume_request::Command, consume_response,
+    Position, Revoked, TopicPartition, consume_request::Command, consume_response,
     consumer_service_client::ConsumerServiceClient, seek,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::{Client, Result, Start, error::Error, fetcher::millis, retry::Patience};
+pub use self::options::SubscribeOptions;
+use crate::{Client, Result, Start, error::Error, retry::Patience};
 
 /// How many commands wait for being sent. More would only hide that the connection is slow.
 const COMMANDS: usize = 16;
-
-/// How a [`Consumer`] subscribes.
-#[derive(Debug, Clone)]
-pub struct SubscribeOptions {
-    /// The group's name.
-    pub group: String,
-    /// The topics; they may come to be later.
-    pub topics: Vec<String>,
-    /// Subscribes all topics whose whole name matches this regular expression too; empty for none.
-    pub pattern: String,
-    /// Makes this a static member (KIP-345); empty for an ordinary one.
-    pub instance_id: String,
-    /// After so long without a sign of life the member's partitions go to others. 45 seconds unless set.
-    pub session_timeout: Duration,
-    /// How long members have for joining again in a rebalance. A minute unless set.
-    pub rebalance_timeout: Duration,
-    /// Where to begin in a partition of which the group has no committed offset. At the end unless set.
-    pub start: Position,
-    /// How many records the broker may send ahead. 4096 unless set; at least 2.
-    pub credit_records: u32,
-    /// About the most bytes of records in one message. 1 MiB unless set.
-    pub max_bytes: u32,
-    /// A name for this client in the descriptions of the group.
-    pub client_id: String,
-    /// How long is tried again what may succeed later, such as a connection that broke. Two minutes unless set.
-    pub retry_for: Duration,
-}
-
-impl SubscribeOptions {
-    /// Subscribes `topics` in `group`; all else is as its field says.
-    #[must_use]
-    pub fn new(
-        group: impl Into<String>,
-        topics: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        Self {
-            group: group.into(),
-            topics: topics.into_iter().map(Into::into).collect(),
-            pattern: String::new(),
-            instance_id: String::new(),
-            session_timeout: Duration::from_secs(45),
-            rebalance_timeout: Duration::from_secs(60),
-            start: Position::Latest,
-            credit_records: 4096,
-            max_bytes: 1 << 20,
-            client_id: "fjord-client".to_owned(),
-            retry_for: Duration::from_secs(120),
-        }
-    }
-}
 
 /// What a member learns.
 #[derive(Debug, Clone)]
@@ -422,22 +372,9 @@ impl Consumer {
 
     /// Joins the group, or waits after a failure that may pass.
     async fn open(&mut self) -> Result<()> {
-        let options = &self.options;
-        let subscribe = Subscribe {
-            group: options.group.clone(),
-            topics: options.topics.clone(),
-            pattern: options.pattern.clone(),
-            instance_id: options.instance_id.clone(),
-            session_timeout_ms: millis(options.session_timeout),
-            rebalance_timeout_ms: millis(options.rebalance_timeout),
-            start: options.start.into(),
-            credit_records: Some(options.credit_records),
-            max_bytes: options.max_bytes,
-            client_id: options.client_id.clone(),
-        };
         let (commands, requests) = mpsc::channel(COMMANDS);
         let first = ConsumeRequest {
-            command: Some(Command::Subscribe(subscribe)),
+            command: Some(Command::Subscribe(self.options.subscribe())),
         };
         commands.try_send(first).expect("the channel is empty");
         let connection = self.client.connection();
@@ -456,9 +393,9 @@ impl Consumer {
             Err(status) => {
                 let error = self.client.error(&connection, &status);
                 let broken = matches!(error, Error::Disconnected { .. });
-                self.pass(error).await?;
+                self.patience.wait(error).await?;
                 if broken && let Err(error) = self.client.reconnect(&connection).await {
-                    self.pass(error).await?;
+                    self.patience.wait(error).await?;
                 }
                 Ok(())
             }
@@ -472,7 +409,7 @@ impl Consumer {
             return Err(error);
         }
         if self.assigned.is_empty() {
-            self.pass(error).await?;
+            self.patience.wait(error).await?;
             return Ok(None);
         }
         self.positions.clear();
@@ -480,18 +417,6 @@ impl Consumer {
             partitions: std::mem::take(&mut self.assigned),
             lost: true,
         })))
-    }
-
-    /// Waits if it is worth it, else returns the error.
-    async fn pass(&mut self, error: Error) -> Result<()> {
-        if !error.is_retriable() {
-            return Err(error);
-        }
-        match self.patience.failed(Instant::now()) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(error),
-        }
-        Ok(())
     }
 
     fn ended(&self) -> Error {
