@@ -5,7 +5,7 @@ use fjord_proto::v1::{
     group_service_client::GroupServiceClient, topic_service_client::TopicServiceClient,
 };
 
-use crate::{Client, Result, error::Error};
+use crate::{Client, Result};
 
 /// Writes a method of [`Client`] for each call of a service.
 macro_rules! calls {
@@ -17,7 +17,8 @@ macro_rules! calls {
                 /// # Errors
                 ///
                 /// What the broker says, or that it was not reached. A call is made once: after
-                /// [`Error::Disconnected`] and [`Error::Timeout`] it is not known whether it took effect.
+                /// [`Error::Disconnected`](crate::Error::Disconnected) and [`Error::Timeout`](crate::Error::Timeout)
+                /// it is not known whether it took effect.
                 pub async fn $method(&self, request: v1::$request) -> Result<v1::$response> {
                     let connection = self.connection();
                     let mut service = $service::new(connection.channel.clone())

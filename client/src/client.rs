@@ -284,6 +284,9 @@ mod tests {
         };
         let addresses: Vec<_> = tried.iter().map(|attempt| &attempt.address).collect();
         assert_eq!(addresses, [&first, &second]);
-        assert!(tried[0].cause.to_lowercase().contains("refused"), "{tried:?}");
+        assert!(
+            tried[0].cause.to_lowercase().contains("refused"),
+            "{tried:?}"
+        );
     }
 }

@@ -231,7 +231,10 @@ mod tests {
             cause: cause.to_owned(),
         };
         let error = Error::Connect {
-            tried: vec![attempt("a:1", "connection refused"), attempt("b:2", "no such host")],
+            tried: vec![
+                attempt("a:1", "connection refused"),
+                attempt("b:2", "no such host"),
+            ],
         };
         assert_eq!(
             error.to_string(),

@@ -13,8 +13,8 @@ use std::{
 };
 
 use fjord_proto::v1::{
-    self, ConsumedRecord, FetchRequest, FetchResponse, PartitionRecords, Position,
-    fetch_partition, fetch_service_client::FetchServiceClient,
+    self, ConsumedRecord, FetchRequest, FetchResponse, PartitionRecords, Position, fetch_partition,
+    fetch_service_client::FetchServiceClient,
 };
 use futures_util::{Stream, stream};
 use tonic::Streaming;

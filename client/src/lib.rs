@@ -44,6 +44,8 @@ pub use fetcher::{FetchOptions, Fetched, Fetcher, Start};
 pub use fjord_proto::v1 as proto;
 pub use fjord_proto::v1::{Acks, Compression, Position};
 pub use producer::{Delivered, Delivery, Guarantee, Producer, ProducerOptions, ProducerRecord};
+/// The codes of gRPC, which [`ApiError`] has.
+pub use tonic::Code;
 
 /// What a call of this crate comes to.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -74,7 +74,11 @@ mod tests {
         assert_eq!(patience.failed(start), Some(FIRST_PAUSE));
         assert_eq!(patience.failed(start), Some(FIRST_PAUSE * 2));
         for _ in 0..40 {
-            assert!(patience.failed(start).is_some_and(|pause| pause <= LONGEST_PAUSE));
+            assert!(
+                patience
+                    .failed(start)
+                    .is_some_and(|pause| pause <= LONGEST_PAUSE)
+            );
         }
         assert_eq!(patience.failed(start + Duration::from_secs(5)), None);
         patience.succeeded();

@@ -23,13 +23,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::{
-    sender::{Sender, Shared, init_producer},
-    state::{Pushed, State},
-};
 pub use self::{
     delivery::{Delivered, Delivery},
     options::{Guarantee, ProducerOptions, ProducerRecord},
+};
+use self::{
+    sender::{Sender, Shared, init_producer},
+    state::{Pushed, State},
 };
 use crate::{Client, Result, error::Error, retry::Patience};
 
@@ -223,7 +223,9 @@ impl Handle {
             let error = match self.client.describe_topic(request).await {
                 Ok(response) => {
                     let partitions = response.topic.map_or(0, |topic| topic.partitions);
-                    self.shared.state().described(topic, partitions, Instant::now());
+                    self.shared
+                        .state()
+                        .described(topic, partitions, Instant::now());
                     return Ok(());
                 }
                 Err(error) => error,
@@ -241,7 +243,10 @@ impl Handle {
 
     /// Whether the broker makes topics that are not there.
     async fn creates_topics(&self) -> Result<bool> {
-        let cluster = self.client.describe_cluster(DescribeClusterRequest {}).await?;
+        let cluster = self
+            .client
+            .describe_cluster(DescribeClusterRequest {})
+            .await?;
         let request = DescribeConfigsRequest {
             resource: Some(ConfigResource {
                 resource: Some(config_resource::Resource::Broker(cluster.broker)),
@@ -249,7 +254,11 @@ impl Handle {
             names: vec![AUTO_CREATE.to_owned()],
         };
         let response = self.client.describe_configs(request).await?;
-        let value = response.configs.into_iter().next().and_then(|config| config.value);
+        let value = response
+            .configs
+            .into_iter()
+            .next()
+            .and_then(|config| config.value);
         Ok(value.as_deref() == Some("true"))
     }
 
@@ -267,8 +276,9 @@ impl Handle {
 }
 
 fn no_such_partition(record: &ProducerRecord) -> Error {
-    let partition = record
-        .partition
-        .map_or_else(|| "any partition".to_owned(), |partition| format!("partition {partition}"));
+    let partition = record.partition.map_or_else(
+        || "any partition".to_owned(),
+        |partition| format!("partition {partition}"),
+    );
     Error::Invalid(format!("topic {} has not {partition}", record.topic))
 }

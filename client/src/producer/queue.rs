@@ -323,7 +323,9 @@ impl PartitionQueue {
     /// Gives up all there is.
     pub(super) fn fail_all(&mut self, error: &Error) {
         let batches = self.in_flight.drain(..).chain(self.retry.drain(..));
-        let batches = batches.chain(self.pending.drain(..)).chain(self.open.take());
+        let batches = batches
+            .chain(self.pending.drain(..))
+            .chain(self.open.take());
         for batch in batches {
             let _ = batch.outcome.send(Err(error.clone()));
             self.identity_lost |= batch.first.is_some();

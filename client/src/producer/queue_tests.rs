@@ -92,7 +92,10 @@ fn error(reason: &str, retriable: bool) -> Error {
 }
 
 fn answer(delivery: &BatchDelivery) -> Option<Outcome> {
-    delivery.clone().now_or_never().map(|outcome| outcome.expect("an answer"))
+    delivery
+        .clone()
+        .now_or_never()
+        .map(|outcome| outcome.expect("an answer"))
 }
 
 fn named(name: &str, number: i32) -> Option<(String, Option<i32>)> {
@@ -103,7 +106,7 @@ fn named(name: &str, number: i32) -> Option<(String, Option<i32>)> {
 fn no_more_than_five_are_in_flight() {
     let mut bench = Bench::new(true, true);
     for name in ["a", "b", "c", "d", "e", "f"] {
-        let _ = bench.push(name);
+        drop(bench.push(name));
     }
     for (number, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
         assert_eq!(bench.sent(), named(name, number as i32));
@@ -122,7 +125,11 @@ fn what_failed_goes_again_in_order_with_its_numbers() {
     assert_eq!(bench.sent(), named("b", 1));
     let third = bench.push("c");
     bench.fail("NOT_LEADER_OR_FOLLOWER", true);
-    assert_eq!(bench.sent(), None, "nothing new while something in flight will fail");
+    assert_eq!(
+        bench.sent(),
+        None,
+        "nothing new while something in flight will fail"
+    );
     bench.fail(OUT_OF_ORDER, false);
     assert_eq!(bench.sent(), None, "not at once");
     bench.later();
@@ -143,7 +150,7 @@ fn what_failed_goes_again_in_order_with_its_numbers() {
 fn a_broken_connection_sends_again_what_was_in_flight() {
     let mut bench = Bench::new(true, true);
     for name in ["a", "b"] {
-        let _ = bench.push(name);
+        drop(bench.push(name));
     }
     assert_eq!(bench.sent(), named("a", 0));
     bench.queue.disconnected(&error("", true), bench.now);
@@ -155,7 +162,7 @@ fn a_broken_connection_sends_again_what_was_in_flight() {
 fn after_a_refusal_the_rest_gets_a_new_identity() {
     let mut bench = Bench::new(true, true);
     let refused = bench.push("a");
-    let _ = bench.push("b");
+    drop(bench.push("b"));
     assert_eq!(bench.sent(), named("a", 0));
     assert_eq!(bench.sent(), named("b", 1));
     bench.fail("RECORD_TOO_LARGE", false);
@@ -220,10 +227,10 @@ fn a_batch_lingers_unless_it_is_full_or_flushed() {
     let mut bench = Bench::new(true, false);
     bench.queue.limits.linger = Duration::from_millis(5);
     bench.queue.limits.batch_bytes = 25;
-    let _ = bench.push("a");
+    drop(bench.push("a"));
     let due = bench.now + Duration::from_millis(5);
     assert!(matches!(bench.queue.next(bench.now), Next::WaitUntil(at) if at == due));
-    let _ = bench.push("b");
+    drop(bench.push("b"));
     let pushed = bench.push("c");
     assert_eq!(bench.sent(), Some(("a".to_owned(), None)));
     assert!(answer(&pushed).is_none());

@@ -145,14 +145,14 @@ impl Sender {
                 next_expiry = now + EXPIRE_INTERVAL;
             }
             let (full, wait_until) = self.send_all(&link, now).await?;
-            let oldest = {
+            let (done, oldest) = {
                 let state = self.shared.state();
-                if state.closed && state.is_empty() {
-                    drop(state);
-                    return self.finish(link).await;
-                }
-                state.oldest_in_flight()
+                (state.closed && state.is_empty(), state.oldest_in_flight())
             };
+            if done {
+                self.finish(link).await;
+                return Ok(());
+            }
             let limit = self.request_timeout + ANSWER_SLACK;
             if oldest.is_some_and(|sent| now.saturating_duration_since(sent) > limit) {
                 return Err(self.timed_out(limit));
@@ -218,7 +218,7 @@ impl Sender {
     }
 
     /// Says that no more comes, and waits until the broker has taken all.
-    async fn finish(&self, link: Link) -> Result<()> {
+    async fn finish(&self, link: Link) {
         let Link {
             requests,
             mut answers,
@@ -227,7 +227,6 @@ impl Sender {
         let to_the_end = async { while let Ok(Some(_)) = answers.message().await {} };
         // What the broker says now belongs to no record: all have been answered, or want no answer.
         let _ = timeout(self.request_timeout, to_the_end).await;
-        Ok(())
     }
 
     fn timed_out(&self, after: Duration) -> Error {
@@ -242,7 +241,10 @@ impl Sender {
 pub(super) async fn init_producer(client: &Client) -> Result<Identity> {
     let connection = client.connection();
     let mut service = ProducerServiceClient::new(connection.channel.clone());
-    match service.init_producer(client.request(InitProducerRequest {})).await {
+    match service
+        .init_producer(client.request(InitProducerRequest {}))
+        .await
+    {
         Ok(response) => {
             let response = response.into_inner();
             Ok(Identity {

@@ -159,7 +159,9 @@ impl State {
         };
         let partition = &mut self.partitions[place];
         let bytes = record.size_bytes();
-        let pushed = partition.queue.push(record.into_record(), bytes, permit, now);
+        let pushed = partition
+            .queue
+            .push(record.into_record(), bytes, permit, now);
         if !partition.active {
             partition.active = true;
             self.active.push_back(place);
@@ -222,7 +224,12 @@ impl State {
     }
 
     /// Takes the answer to a request. False if no request waits for this one.
-    pub(super) fn answered(&mut self, id: u64, outcome: Result<Placed, Error>, now: Instant) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        id: u64,
+        outcome: Result<Placed, Error>,
+        now: Instant,
+    ) -> bool {
         // Answers come in the order of requests.
         match self.in_flight.front() {
             Some((first, _, _)) if *first == id => {}
