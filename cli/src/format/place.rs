@@ -31,9 +31,9 @@ impl FromStr for Place {
             _ => {}
         }
         if let Some(last) = text.strip_prefix('-')
-            && let Ok(last) = last.parse::<i64>()
+            && let Ok(last) = last.parse::<u32>()
         {
-            return Ok(Self::Last(last));
+            return Ok(Self::Last(last.into()));
         }
         if let Ok(offset) = text.parse() {
             return Ok(Self::Offset(offset));

@@ -104,9 +104,17 @@ impl Template {
                 }
                 Part::Millis => write!(out, "{}", record.timestamp_ms),
                 Part::Date => write!(out, "{}", format_millis(record.timestamp_ms)),
-                Part::KeyLength => write!(out, "{}", length(record.key.as_ref().map(|b| b.len()))),
+                Part::KeyLength => write!(
+                    out,
+                    "{}",
+                    length(record.key.as_ref().map(bytes::Bytes::len))
+                ),
                 Part::ValueLength => {
-                    write!(out, "{}", length(record.value.as_ref().map(|b| b.len())))
+                    write!(
+                        out,
+                        "{}",
+                        length(record.value.as_ref().map(bytes::Bytes::len))
+                    )
                 }
             };
         }
