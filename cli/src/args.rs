@@ -17,11 +17,11 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused or failed; 2 wrong arguments or input; 3 cannot connect; 4 what was asked for is not \
 there; 5 no answer in time.
 
-Without arguments for it, commands talk to localhost:9192.";
+Shell completions: fjord completions --help. Manual pages: fjord man --help.";
 
 /// Talks to a Fjord message broker: topics, records, consumer groups, configs, benchmarks.
 #[derive(Debug, Parser)]
-#[command(name = "fjord", version, after_help = EXIT_CODES, max_term_width = 100, propagate_version = true)]
+#[command(name = "fjord", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
     /// Brokers to connect to, HOST:PORT of the gRPC listener, separated by commas; the first that answers is taken.
     #[arg(long, short = 'b', global = true, env = "FJORD_BROKER", default_value = "localhost:9192",

@@ -132,12 +132,10 @@ impl Failure {
 fn sentence(error: &Error) -> String {
     match error {
         Error::Connect { .. } => {
-            format!(
-                "{error} (is a broker running there? Name others with --broker or FJORD_BROKER)"
-            )
+            format!("{error}. Is one running there? Name others with --broker or FJORD_BROKER")
         }
         Error::Disconnected { cause, .. } if cause.contains("frame") || cause.contains("http2") => {
-            format!("{error} (is that the port of fjord.grpc.listen?)")
+            format!("{error}. Is that the port of fjord.grpc.listen?")
         }
         _ => error.to_string(),
     }

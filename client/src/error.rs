@@ -15,7 +15,7 @@ const TIMED_OUT: &str = "Timeout expired";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No broker could be reached.
-    #[error("cannot connect to a broker: {}", list_attempts(.tried))]
+    #[error("cannot connect to a broker: tried {}", list_attempts(.tried))]
     Connect {
         /// The addresses that were tried, in order, and what happened at each.
         tried: Vec<Attempt>,
@@ -157,17 +157,22 @@ pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    let said = innermost.to_string();
+    // The number of the system's error says nothing that its text does not.
+    match said.split_once(" (os error ") {
+        Some((text, _)) => text.to_owned(),
+        None => said,
+    }
 }
 
 fn list_attempts(tried: &[Attempt]) -> String {
     let mut list = String::new();
     for Attempt { address, cause } in tried {
         if !list.is_empty() {
-            list.push_str("; ");
+            list.push_str(", ");
         }
         // Writing to a string cannot fail.
-        let _ = write!(list, "tried {address}: {cause}");
+        let _ = write!(list, "{address} ({cause})");
     }
     list
 }
@@ -238,7 +243,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "cannot connect to a broker: tried a:1: connection refused; tried b:2: no such host"
+            "cannot connect to a broker: tried a:1 (connection refused), b:2 (no such host)"
         );
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// Read records from topics, alone or in a consumer group
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --until-end or --count it follows the topics until it is interrupted; that is no failure. In a group it commits
+Without --until-end or --count it follows the topics until it is interrupted; that is no failure. In a group it commits \
 what it has printed, once a second and at the end.
 
 Examples:

@@ -35,7 +35,7 @@ Guarantees:
   at least once     --idempotent false
   at most once      --acks none
 
-A JSON line is an object with key, value, headers, timestamp and partition, each of which may be missing. Bytes that
+A JSON line is an object with key, value, headers, timestamp and partition, each of which may be missing. Bytes that \
 are not text stand in base64 under key_base64 and value_base64. What `fjord consume --format json` prints can be read.
 
 Examples:
