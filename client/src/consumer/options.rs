@@ -6,7 +6,7 @@ use fjord_proto::v1::{Position, Subscribe};
 
 use crate::fetcher::millis;
 
-/// How a [`Consumer`] subscribes.
+/// How a [`Consumer`](crate::Consumer) subscribes.
 #[derive(Debug, Clone)]
 pub struct SubscribeOptions {
     /// The group's name.
