@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // With their comments, which become the documentation of the Rust types and `docs/grpc.md`.
     let descriptors = protox::compile(FILES, ["."])?;
     let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
+    fs::write(
+        Path::new(&out).join("descriptors.bin"),
+        descriptors.encode_to_vec(),
+    )?;
     tonic_prost_build::configure()
         // Keys and values stay slices of the message that they came in.
         .bytes(".")

@@ -15,7 +15,7 @@ use crate::{
         image::Configs,
         topic_name,
     },
-    net::ConnectionContext,
+    net::{BrokerLimits, ConnectionContext},
     observability::metrics::Metrics,
     partition::Partitions,
     producer_ids::ProducerIds,
@@ -44,6 +44,8 @@ pub struct Broker {
     pub groups: Groups,
     /// Cancelled when the broker stops: whoever parks requests answers them then.
     pub stopping: CancellationToken,
+    /// What bounds connections, requests and responses.
+    pub limits: BrokerLimits,
     /// Bounds the threads that wait for the disk on behalf of requests (`num.io.threads`).
     pub io_permits: Arc<Semaphore>,
 }

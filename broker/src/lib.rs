@@ -4,6 +4,7 @@ pub mod api;
 pub mod broker;
 pub mod config;
 pub mod coordinator;
+pub mod grpc;
 pub mod metadata;
 pub mod net;
 pub mod observability;

@@ -1,6 +1,6 @@
 //! Arguments -> configuration -> run.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use fjord_broker::{
     config::{Args, BrokerConfig},
@@ -11,6 +11,10 @@ use fjord_broker::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+
+/// How long a thread for disk reads stays when there is nothing to read. The memory that it has read records into
+/// and that others have freed goes back to the system when it ends.
+const IDLE_THREAD: Duration = Duration::from_secs(2);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.net.network_threads)
         .thread_name("fjord-worker")
+        .thread_keep_alive(IDLE_THREAD)
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -20,6 +20,7 @@ use crate::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
     },
+    grpc::{Backend, GrpcServer, services},
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{RegisterBroker, ensure_cluster_id, register_broker},
@@ -28,10 +29,7 @@ use crate::{
         store::{ReplayError, replay},
     },
     net::{BindError, BrokerLimitOptions, BrokerLimits, Server, ServerOptions},
-    observability::{
-        grpc::GrpcServer, health::Health, http::HttpServer, log_figures::LogFigures,
-        metrics::Metrics,
-    },
+    observability::{health::Health, http::HttpServer, log_figures::LogFigures, metrics::Metrics},
     partition::{
         MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner,
         housekeeping::Housekeeping, records::OffsetsTopic,
@@ -72,6 +70,9 @@ pub enum ServerError {
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The gRPC services cannot be described to clients.
+    #[error("gRPC reflection cannot be offered: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
     /// The system started no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -191,6 +192,7 @@ impl Parts {
             producer_ids: ProducerIds::default(),
             groups,
             stopping: CancellationToken::new(),
+            limits: BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics),
             io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
         };
         Ok(Self {
@@ -221,7 +223,7 @@ impl Parts {
                     Some(reason) = self.log_failed.recv() => Err(ServerError::LogFailed(reason)),
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         health.stopping();
         info!("stopping");
@@ -249,9 +251,9 @@ impl Parts {
         addresses: &mut Addresses,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Result<(), BindError> {
+    ) -> Result<(), ServerError> {
         let config = self.broker.config();
-        let limits = BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics);
+        let limits = self.broker.limits.clone();
         for listener in &config.net.listeners {
             let options = ServerOptions::new(listener, &config.net);
             let service = Api::new(Arc::clone(&self.broker));
@@ -263,8 +265,11 @@ impl Parts {
             let grpc = GrpcServer::bind(address, health.clone())?;
             addresses.grpc = Some(grpc.local_addr());
             let stop = stop.clone();
+            let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);
+            let backend = Backend::new(Arc::clone(&self.broker), kafka_port);
+            let services = services(&backend)?;
             tasks.spawn(async move {
-                if let Err(failed) = grpc.run(stop).await {
+                if let Err(failed) = grpc.run(services, stop).await {
                     error!(%failed, "the gRPC listener ended");
                 }
             });

@@ -7,14 +7,15 @@ use std::{net::SocketAddr, time::Duration};
 
 use fjord_broker::{
     config::ListenAddress,
-    observability::{grpc::GrpcServer, health::Health, http::HttpServer, metrics::Metrics},
+    grpc::GrpcServer,
+    observability::{health::Health, http::HttpServer, metrics::Metrics},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
+use tonic::{service::Routes, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -116,7 +117,7 @@ async fn grpc_health_follows_readiness() {
     let server = GrpcServer::bind(&loopback(), health.clone()).unwrap();
     let address = server.local_addr();
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(server.run(shutdown.clone()));
+    let running = tokio::spawn(server.run(Routes::default(), shutdown.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = in_time(channel.connect()).await.unwrap();

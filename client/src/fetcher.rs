@@ -16,7 +16,7 @@ use fjord_proto::v1::{
     self, ConsumedRecord, FetchRequest, FetchResponse, PartitionRecords, Position, fetch_partition,
     fetch_service_client::FetchServiceClient,
 };
-use futures_util::{Stream, stream};
+use futures::{Stream, stream};
 use tonic::Streaming;
 
 use crate::{Client, Result, error::Error, retry::Patience};

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{metadata::commands::Alteration, net::CloseConnection};
 
-pub(super) struct AlterConfigs;
+pub struct AlterConfigs;
 
 impl Handler for AlterConfigs {
     type Request = AlterConfigsRequest;

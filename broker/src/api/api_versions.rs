@@ -26,7 +26,7 @@ use crate::net::{ClientInformation, CloseConnection};
 /// The first version in which a client names itself.
 const FIRST_VERSION_WITH_CLIENT: i16 = 3;
 
-pub(super) struct ApiVersions;
+pub struct ApiVersions;
 
 impl Handler for ApiVersions {
     type Request = ApiVersionsRequest;

@@ -25,7 +25,7 @@ use crate::{
     security::{Operation, QuotaKind, Resource},
 };
 
-pub(super) struct CreatePartitions;
+pub struct CreatePartitions;
 
 impl Handler for CreatePartitions {
     type Request = CreatePartitionsRequest;

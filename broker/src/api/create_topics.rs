@@ -32,7 +32,7 @@ use crate::{
     security::{Operation, QuotaKind, Resource},
 };
 
-pub(super) struct CreateTopics;
+pub struct CreateTopics;
 
 impl Handler for CreateTopics {
     type Request = CreateTopicsRequest;

@@ -22,7 +22,7 @@ use crate::{metadata::topic_name, net::CloseConnection, partition::Leader, secur
 /// Means "up to the high watermark".
 const HIGH_WATERMARK: i64 = -1;
 
-pub(super) struct DeleteRecords;
+pub struct DeleteRecords;
 
 type Outcome = Result<AppendOutcome, ApiError>;
 

@@ -31,7 +31,7 @@ use crate::{
 /// The first version in which deletion can be refused by its own error code.
 const FIRST_VERSION_WITH_DISABLED: i16 = 3;
 
-pub(super) struct DeleteTopics;
+pub struct DeleteTopics;
 
 impl Handler for DeleteTopics {
     type Request = DeleteTopicsRequest;

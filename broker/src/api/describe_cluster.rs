@@ -26,7 +26,7 @@ use crate::{
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 
-pub(super) struct DescribeCluster;
+pub struct DescribeCluster;
 
 impl Handler for DescribeCluster {
     type Request = DescribeClusterRequest;

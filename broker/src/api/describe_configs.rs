@@ -41,7 +41,7 @@ use crate::{
 /// The source `DYNAMIC_BROKER_LOGGER_CONFIG`.
 const LOGGER_SOURCE: i8 = 6;
 
-pub(super) struct DescribeConfigs;
+pub struct DescribeConfigs;
 
 impl Handler for DescribeConfigs {
     type Request = DescribeConfigsRequest;

@@ -23,7 +23,7 @@ use crate::{
 /// Stands for a size that is not known.
 const UNKNOWN: i64 = -1;
 
-pub(super) struct DescribeLogDirs;
+pub struct DescribeLogDirs;
 
 impl Handler for DescribeLogDirs {
     type Request = DescribeLogDirsRequest;

@@ -25,7 +25,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(super) struct DescribeTopicPartitions;
+pub struct DescribeTopicPartitions;
 
 impl Handler for DescribeTopicPartitions {
     type Request = DescribeTopicPartitionsRequest;

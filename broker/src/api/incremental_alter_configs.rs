@@ -29,7 +29,7 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-pub(super) struct IncrementalAlterConfigs;
+pub struct IncrementalAlterConfigs;
 
 impl Handler for IncrementalAlterConfigs {
     type Request = IncrementalAlterConfigsRequest;

@@ -22,7 +22,7 @@ use crate::{
 const NO_PRODUCER_ID: i64 = -1;
 const NO_PRODUCER_EPOCH: i16 = -1;
 
-pub(super) struct InitProducerId;
+pub struct InitProducerId;
 
 impl Handler for InitProducerId {
     type Request = InitProducerIdRequest;

@@ -18,7 +18,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(super) struct ListConfigResources;
+pub struct ListConfigResources;
 
 impl Handler for ListConfigResources {
     type Request = ListConfigResourcesRequest;

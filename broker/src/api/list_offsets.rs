@@ -35,7 +35,7 @@ const FIRST_WITH_EPOCH: i16 = 4;
 /// Stands for no offset and for no timestamp.
 const NONE: i64 = -1;
 
-pub(super) struct ListOffsets;
+pub struct ListOffsets;
 
 /// A partition that is asked for, looked up.
 struct Asked {

@@ -45,7 +45,7 @@ use crate::{
 /// The first version that may give topics by id.
 const FIRST_VERSION_WITH_IDS: i16 = 12;
 
-pub(super) struct Metadata;
+pub struct Metadata;
 
 impl Handler for Metadata {
     type Request = MetadataRequest;

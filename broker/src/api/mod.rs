@@ -38,6 +38,7 @@ mod init_producer_id;
 mod leadership;
 mod list_config_resources;
 mod list_offsets;
+pub mod local;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;

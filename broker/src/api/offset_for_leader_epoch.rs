@@ -14,7 +14,7 @@ use fjord_wire::{
 use super::{Answer, Call, Handler, call::first_of, leadership};
 use crate::{net::CloseConnection, security::Operation};
 
-pub(super) struct OffsetForLeaderEpoch;
+pub struct OffsetForLeaderEpoch;
 
 impl Handler for OffsetForLeaderEpoch {
     type Request = OffsetForLeaderEpochRequest;

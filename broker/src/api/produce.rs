@@ -46,7 +46,7 @@ const LEAST_DECOMPRESSED: usize = 64 << 20;
 /// The client id under which Kafka lets its own tools write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
-pub(super) struct Produce;
+pub struct Produce;
 
 /// A partition of the request on its way: where its answer goes.
 struct Place {

@@ -2,9 +2,9 @@
 //!
 //! [`RequestBudget`] bounds what requests hold between their arrival and their response: whoever
 //! wants more waits in line, so that reading stops while it is used up. [`ResponseMemory`] counts
-//! responses that were computed but not written yet; it cannot wait (their memory is spent
-//! already), so what is over its limit stops further reading and shortens the patience with
-//! clients that do not read.
+//! responses that were computed but not written yet. Records that are to be read from disk wait until there
+//! is room for them; other responses cannot wait (their memory is spent already), so what is over the limit
+//! stops further reading. Either shortens the patience with clients that do not read.
 
 use std::sync::{
     Arc,
@@ -69,7 +69,10 @@ pub(super) struct ResponseMemory {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
     used: Gauge,
-    below_limit: Notify,
+    /// Some memory was given back.
+    given_back: Notify,
+    /// Reservations that wait.
+    waiting: AtomicUsize,
 }
 
 impl ResponseMemory {
@@ -79,19 +82,25 @@ impl ResponseMemory {
             limit_bytes,
             used_bytes: AtomicUsize::new(0),
             used,
-            below_limit: Notify::new(),
+            given_back: Notify::new(),
+            waiting: AtomicUsize::new(0),
         })
     }
 
+    /// Whether somebody has to wait for memory.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_over_limit() || self.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Whether more is waiting than should be.
-    pub(super) fn is_over_limit(&self) -> bool {
+    fn is_over_limit(&self) -> bool {
         self.used_bytes.load(Ordering::Acquire) > self.limit_bytes
     }
 
     /// Waits until the count is within its limit.
     pub(super) async fn within_limit(&self) {
         loop {
-            let notified = self.below_limit.notified();
+            let notified = self.given_back.notified();
             if !self.is_over_limit() {
                 return;
             }
@@ -102,6 +111,35 @@ impl ResponseMemory {
     /// Counts a response until the returned value is dropped.
     pub(super) fn charge(self: &Arc<Self>, size_bytes: usize) -> ResponseCharge {
         self.used_bytes.fetch_add(size_bytes, Ordering::AcqRel);
+        self.charged(size_bytes)
+    }
+
+    /// Waits until there is room for a response that is to be made, and counts it. One that is larger than the
+    /// limit waits until it is alone.
+    pub(super) async fn reserve(self: &Arc<Self>, size_bytes: usize) -> ResponseCharge {
+        let size_bytes = size_bytes.min(self.limit_bytes);
+        let fits = |used: usize| {
+            let then = used.checked_add(size_bytes)?;
+            (then <= self.limit_bytes).then_some(then)
+        };
+        let mut waiting = None;
+        loop {
+            let notified = self.given_back.notified();
+            let mut notified = std::pin::pin!(notified);
+            // From here on nothing that is given back is missed.
+            notified.as_mut().enable();
+            let taken = self
+                .used_bytes
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+            if taken.is_ok() {
+                return self.charged(size_bytes);
+            }
+            waiting.get_or_insert_with(|| Waiting::new(&self.waiting));
+            notified.await;
+        }
+    }
+
+    fn charged(self: &Arc<Self>, size_bytes: usize) -> ResponseCharge {
         self.used
             .inc_by(i64::try_from(size_bytes).unwrap_or(i64::MAX));
         ResponseCharge {
@@ -111,9 +149,25 @@ impl ResponseMemory {
     }
 }
 
-/// One counted response.
+/// Counts whoever waits for memory.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One counted response, or the room for one; given back on drop.
 #[derive(Debug)]
-pub(super) struct ResponseCharge {
+pub struct ResponseCharge {
     memory: Arc<ResponseMemory>,
     size_bytes: usize,
 }
@@ -131,12 +185,10 @@ impl Drop for ResponseCharge {
         memory
             .used
             .dec_by(i64::try_from(self.size_bytes).unwrap_or(i64::MAX));
-        let before = memory
+        memory
             .used_bytes
             .fetch_sub(self.size_bytes, Ordering::AcqRel);
-        if before > memory.limit_bytes && before - self.size_bytes <= memory.limit_bytes {
-            memory.below_limit.notify_waiters();
-        }
+        memory.given_back.notify_waiters();
     }
 }
 
@@ -175,6 +227,22 @@ mod tests {
         assert!(waiting.poll().is_none());
         drop(charge);
         assert!(waiting.poll().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_response_that_does_not_fit_is_not_made_yet() {
+        let memory = ResponseMemory::new(10, Gauge::default());
+        let charge = memory.charge(6);
+        let mut waiting = tokio_test_pending(memory.reserve(6));
+        assert!(waiting.poll().is_none());
+        assert!(memory.is_short());
+        drop(charge);
+        let reserved = waiting.poll().expect("there is room");
+        assert!(!memory.is_short());
+        let mut large = tokio_test_pending(memory.reserve(1000));
+        assert!(large.poll().is_none());
+        drop(reserved);
+        assert!(large.poll().is_some(), "it is alone");
     }
 
     /// Polls a future by hand, so that "still waiting" can be asserted without a clock.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     admission::Admission,
-    budget::{RequestBudget, ResponseMemory},
+    budget::{RequestBudget, ResponseCharge, ResponseMemory},
     descriptors,
 };
 use crate::{
@@ -101,8 +101,8 @@ pub struct BrokerLimitOptions {
     pub request_memory_bytes: usize,
     /// The largest request; it always fits the memory for requests.
     pub max_frame_bytes: usize,
-    /// Memory of responses that wait to be written. Above it no further requests are read, and
-    /// clients that read nothing for two seconds are closed.
+    /// Memory of responses that wait to be written. Records are read from disk only as far as there is room;
+    /// above it no further requests are read, and clients that read nothing for two seconds are closed.
     pub response_memory_bytes: usize,
 }
 
@@ -146,6 +146,12 @@ impl BrokerLimits {
                 metrics.net.response_memory.clone(),
             ),
         }
+    }
+
+    /// Waits until there is room for a response of about this size, which is to be made. It is counted until what
+    /// is returned is dropped: when the response is made, and counted itself.
+    pub async fn reserve_response(&self, size_bytes: usize) -> ResponseCharge {
+        self.responses.reserve(size_bytes).await
     }
 
     /// Changes the limits of connections (`max.connections`, `max.connections.per.ip`) for those

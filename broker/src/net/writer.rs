@@ -91,7 +91,7 @@ async fn write_batch<S>(
                 let patience = shared.limits.write_timeout;
                 let now = Instant::now();
                 let late = now - started > policy::allowed_duration(patience, written_bytes);
-                let hurried = shared.responses.is_over_limit() || stop.is_cancelled();
+                let hurried = shared.responses.is_short() || stop.is_cancelled();
                 if policy::write_is_hopeless(now - progressed, late, hurried) {
                     return Err(CloseReason::WriteTimeout { hurried });
                 }

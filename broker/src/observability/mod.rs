@@ -2,10 +2,9 @@
 //!
 //! [`metrics::Metrics`] and [`health::Health`] are values that the composition root makes and
 //! hands to whoever reports into them; there are no globals. [`http`] serves both to Prometheus
-//! and to probes, [`grpc`] repeats readiness to gRPC clients.
+//! and to probes; the gRPC listener repeats readiness to gRPC clients.
 
 pub mod definitions;
-pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod log_figures;

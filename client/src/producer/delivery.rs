@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use futures_util::{FutureExt, future::Shared};
+use futures::{FutureExt, future::Shared};
 use tokio::sync::oneshot;
 
 use crate::{Result, error::Error};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
+use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tonic::Code;
 

@@ -36,7 +36,8 @@ use crate::{
 /// The longest that a fetch waits, whatever the client asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-pub(super) struct Fetch;
+/// See the module's documentation.
+pub struct Fetch;
 
 impl Handler for Fetch {
     type Request = FetchRequest;

@@ -80,6 +80,11 @@ pub async fn read_all(
         return found;
     }
     let on_disk = Arc::clone(&partitions);
+    // Clients that do not read must not fill the memory with what is read for them.
+    let _room = tokio::select! {
+        room = broker.limits.reserve_response(most_bytes(context, &partitions)) => Some(room),
+        () = broker.stopping.cancelled() => None,
+    };
     let read = broker.blocking(move || {
         read_each(context, &on_disk, |leader, offset, max_bytes| {
             Some(leader.read(offset, max_bytes))
@@ -93,6 +98,19 @@ pub async fn read_all(
         Some(Some(found)) => found,
         _ => partitions.iter().map(failed).collect(),
     }
+}
+
+/// About the most that can be read.
+fn most_bytes(context: ReadContext, partitions: &[ReadPartition]) -> usize {
+    let most = partitions.iter().map(|partition| {
+        let stored = partition
+            .leader
+            .as_ref()
+            .map_or(0, |leader| leader.log().size_bytes());
+        let wanted = u64::try_from(partition.wanted.max_bytes).unwrap_or(0);
+        usize::try_from(stored.min(wanted)).unwrap_or(usize::MAX)
+    });
+    most.fold(0, usize::saturating_add).min(context.max_bytes)
 }
 
 /// Nothing if one of the reads says that it has to block.

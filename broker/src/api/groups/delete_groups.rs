@@ -19,7 +19,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(in crate::api) struct DeleteGroups;
+pub struct DeleteGroups;
 
 impl Handler for DeleteGroups {
     type Request = DeleteGroupsRequest;

@@ -26,7 +26,7 @@ use crate::{
 /// The first version in which a group can be unknown.
 const FIRST_VERSION_WITH_NOT_FOUND: i16 = 6;
 
-pub(in crate::api) struct DescribeGroups;
+pub struct DescribeGroups;
 
 impl Handler for DescribeGroups {
     type Request = DescribeGroupsRequest;

@@ -34,7 +34,7 @@ const FIRST_VERSION_WITH_KEYS: i16 = 4;
 /// The node id in an answer without a coordinator.
 const NO_NODE: i32 = -1;
 
-pub(in crate::api) struct FindCoordinator;
+pub struct FindCoordinator;
 
 impl Handler for FindCoordinator {
     type Request = FindCoordinatorRequest;

@@ -13,7 +13,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(in crate::api) struct Heartbeat;
+pub struct Heartbeat;
 
 impl Handler for Heartbeat {
     type Request = HeartbeatRequest;

@@ -24,7 +24,7 @@ use crate::{
 /// The first version in which the protocol's name may be null.
 const FIRST_VERSION_WITH_NULL_PROTOCOL: i16 = 7;
 
-pub(in crate::api) struct JoinGroup;
+pub struct JoinGroup;
 
 impl Handler for JoinGroup {
     type Request = JoinGroupRequest;

@@ -22,7 +22,7 @@ use crate::{
 /// The first version that names several members.
 const FIRST_VERSION_WITH_MEMBERS: i16 = 3;
 
-pub(in crate::api) struct LeaveGroup;
+pub struct LeaveGroup;
 
 impl Handler for LeaveGroup {
     type Request = LeaveGroupRequest;

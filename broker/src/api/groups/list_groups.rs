@@ -16,7 +16,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(in crate::api) struct ListGroups;
+pub struct ListGroups;
 
 impl Handler for ListGroups {
     type Request = ListGroupsRequest;

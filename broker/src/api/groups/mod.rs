@@ -27,17 +27,17 @@ use fjord_wire::ErrorCode;
 
 use crate::coordinator::groups::TopicOutcome;
 
-pub(super) use delete_groups::DeleteGroups;
-pub(super) use describe_groups::DescribeGroups;
-pub(super) use find_coordinator::FindCoordinator;
-pub(super) use heartbeat::Heartbeat;
-pub(super) use join_group::JoinGroup;
-pub(super) use leave_group::LeaveGroup;
-pub(super) use list_groups::ListGroups;
-pub(super) use offset_commit::OffsetCommit;
-pub(super) use offset_delete::OffsetDelete;
-pub(super) use offset_fetch::OffsetFetch;
-pub(super) use sync_group::SyncGroup;
+pub use delete_groups::DeleteGroups;
+pub use describe_groups::DescribeGroups;
+pub use find_coordinator::FindCoordinator;
+pub use heartbeat::Heartbeat;
+pub use join_group::JoinGroup;
+pub use leave_group::LeaveGroup;
+pub use list_groups::ListGroups;
+pub use offset_commit::OffsetCommit;
+pub use offset_delete::OffsetDelete;
+pub use offset_fetch::OffsetFetch;
+pub use sync_group::SyncGroup;
 
 /// Writes the outcomes for the partitions that the coordinator was asked about into their error codes,
 /// which come in the same order.

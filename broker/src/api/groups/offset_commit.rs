@@ -32,7 +32,7 @@ use crate::{
 /// The first version that names topics by their ids.
 const FIRST_VERSION_WITH_IDS: i16 = 10;
 
-pub(in crate::api) struct OffsetCommit;
+pub struct OffsetCommit;
 
 impl Handler for OffsetCommit {
     type Request = OffsetCommitRequest;

@@ -22,7 +22,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-pub(in crate::api) struct OffsetDelete;
+pub struct OffsetDelete;
 
 impl Handler for OffsetDelete {
     type Request = OffsetDeleteRequest;

@@ -40,7 +40,7 @@ const FIRST_VERSION_WITH_GROUPS: i16 = 8;
 /// The first version that names topics by their ids.
 const FIRST_VERSION_WITH_IDS: i16 = 10;
 
-pub(in crate::api) struct OffsetFetch;
+pub struct OffsetFetch;
 
 impl Handler for OffsetFetch {
     type Request = OffsetFetchRequest;

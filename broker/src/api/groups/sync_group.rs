@@ -19,7 +19,7 @@ use crate::{
 /// The first version that must name the protocol and its type.
 const FIRST_VERSION_WITH_PROTOCOL: i16 = 5;
 
-pub(in crate::api) struct SyncGroup;
+pub struct SyncGroup;
 
 impl Handler for SyncGroup {
     type Request = SyncGroupRequest;

@@ -30,7 +30,10 @@ use crate::{
         commands::{self, RegisterBroker},
         testing::MemoryLog,
     },
-    net::{CloseConnection, ConnectionContext, Reply, RequestContext, Service as _},
+    net::{
+        BrokerLimitOptions, BrokerLimits, CloseConnection, ConnectionContext, Reply,
+        RequestContext, Service as _,
+    },
     observability::metrics::Metrics,
     partition::{Partitions, records::OffsetsTopic},
     producer_ids::ProducerIds,
@@ -85,12 +88,15 @@ impl Fixture {
             Box::new(GroupsObserver::new(groups.clone())),
         ];
         let metadata = MetadataStore::open(Image::default(), log.clone(), observers);
+        let metrics = Metrics::new(10);
+        let limits = BrokerLimitOptions::from(&live_config.get().net);
         let broker = Arc::new(Broker {
             live_config,
             metadata,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
-            metrics: Metrics::new(10),
+            limits: BrokerLimits::new(&limits, &metrics),
+            metrics,
             partitions,
             fetch_sessions: FetchSessions::new(10),
             producer_ids: ProducerIds::default(),

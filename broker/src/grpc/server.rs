@@ -1,24 +1,34 @@
-//! The gRPC listener with the standard health service (`grpc.health.v1.Health`), which follows
-//! readiness. The broker's own gRPC services are added to the same listener.
+//! The gRPC listener, with the standard health service (`grpc.health.v1.Health`), which follows readiness,
+//! beside the services that it is given.
 
 use std::{net::SocketAddr, time::Duration};
 
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 use tonic_health::ServingStatus;
 use tracing::warn;
 
-use super::health::Health;
-use crate::config::ListenAddress;
-use crate::net::{BindError, BoundListener, bind_tcp};
+use crate::{
+    config::ListenAddress,
+    net::{BindError, BoundListener, bind_tcp},
+    observability::health::Health,
+};
 
 /// Connections that wait for being accepted.
 const BACKLOG: u32 = 1024;
 
 /// Requests of one connection at once.
 const MAX_CONCURRENT_STREAMS: u32 = 256;
+
+/// What may be under way to a client or to the broker, by stream and by connection: enough for a fast network's
+/// bandwidth and delay.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// The size of one request's headers.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -70,12 +80,12 @@ impl GrpcServer {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is cancelled and requests in flight are answered.
+    /// Serves `services` until `shutdown` is cancelled and requests in flight are answered.
     ///
     /// # Errors
     ///
     /// [`GrpcError`] if the listener fails for good.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), GrpcError> {
+    pub async fn run(self, services: Routes, shutdown: CancellationToken) -> Result<(), GrpcError> {
         let (reporter, service) = tonic_health::server::health_reporter();
         // The reporter begins with "serving", which may not be true yet.
         reporter
@@ -95,7 +105,9 @@ impl GrpcServer {
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_service(service)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .add_routes(services.add_service(service))
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);
         tokio::select! {

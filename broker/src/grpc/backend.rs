@@ -1,0 +1,157 @@
+//! What all services stand on: the broker, and calls of its APIs on behalf of a gRPC client.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use fjord_wire::ErrorCode;
+use tonic::{Request, Status, transport::server::TcpConnectInfo};
+
+use super::error;
+use crate::{
+    api::{
+        error::ApiError,
+        local::{self, Begun, Caller, Served},
+    },
+    broker::Broker,
+    metadata::{Image, Topic},
+    net::{CloseConnection, ConnectionContext},
+    security::Principal,
+};
+
+/// Numbers of connections from here on are calls of gRPC clients; those below are connections of Kafka clients.
+const FIRST_CALL_ID: u64 = 1 << 62;
+
+/// The broker as the services see it. Clones are one.
+#[derive(Clone)]
+pub struct Backend {
+    broker: Arc<Broker>,
+    /// Where Kafka clients connect to: a response that names this broker says so too.
+    kafka_port: u16,
+    calls: Arc<AtomicU64>,
+}
+
+impl Backend {
+    /// A backend for a broker whose first Kafka listener has this port.
+    pub fn new(broker: Arc<Broker>, kafka_port: u16) -> Self {
+        Self {
+            broker,
+            kafka_port,
+            calls: Arc::new(AtomicU64::new(FIRST_CALL_ID)),
+        }
+    }
+
+    /// The broker.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The metadata as it now is.
+    pub fn image(&self) -> Arc<Image> {
+        self.broker.metadata.image()
+    }
+
+    /// The topic of this name.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_FOUND`.
+    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, Status> {
+        self.image()
+            .topic(name)
+            .cloned()
+            .ok_or_else(|| error::status(&unknown_topic(name)))
+    }
+
+    /// A client, by the call that it makes.
+    pub fn client<T>(&self, request: &Request<T>) -> Client {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let info = request.extensions().get::<TcpConnectInfo>();
+        let peer = info.and_then(TcpConnectInfo::remote_addr);
+        let local = info.and_then(TcpConnectInfo::local_addr).unwrap_or(nowhere);
+        let config = self.broker.config();
+        let listener = config.net.listeners.first();
+        let connection = ConnectionContext::new(
+            self.calls.fetch_add(1, Relaxed),
+            peer.unwrap_or(nowhere),
+            SocketAddr::new(local.ip(), self.kafka_port),
+            listener.map_or("", |listener| &listener.name).into(),
+            Principal::anonymous(),
+        );
+        Client {
+            broker: Arc::clone(&self.broker),
+            caller: Caller {
+                connection: Arc::new(connection),
+                client_id: String::new(),
+            },
+        }
+    }
+}
+
+/// The error for a topic that is not there.
+pub fn unknown_topic(name: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::UnknownTopicOrPartition,
+        format!("there is no topic {name}; create it first, or check its name"),
+    )
+}
+
+/// Calls APIs on behalf of one gRPC call.
+#[derive(Clone)]
+pub struct Client {
+    broker: Arc<Broker>,
+    caller: Caller,
+}
+
+impl Client {
+    /// The same client under its own name for itself.
+    pub fn named(&self, client_id: &str) -> Self {
+        let caller = Caller {
+            client_id: client_id.to_owned(),
+            ..self.caller.clone()
+        };
+        Self {
+            broker: Arc::clone(&self.broker),
+            caller,
+        }
+    }
+
+    /// Does the first stage of a request: it takes its place in the order of things.
+    ///
+    /// # Errors
+    ///
+    /// If the request makes no sense to the API.
+    pub async fn begin<M: Served>(&self, version: i16, request: M) -> Result<Begun<M>, Status> {
+        local::begin(&self.broker, &self.caller, version, request)
+            .await
+            .map_err(refused)
+    }
+
+    /// Calls an API.
+    ///
+    /// # Errors
+    ///
+    /// If the request makes no sense to the API. What the response says is the caller's.
+    pub async fn call<M: Served>(&self, version: i16, request: M) -> Result<M::Response, Status> {
+        finish(self.begin(version, request).await?).await
+    }
+}
+
+/// The response to a request that gets one.
+///
+/// # Errors
+///
+/// See [`Client::call`].
+pub async fn finish<M: Served>(begun: Begun<M>) -> Result<M::Response, Status> {
+    let response = begun.response().await.map_err(refused)?;
+    response.ok_or_else(|| Status::internal("the request got no response"))
+}
+
+/// A Kafka client's connection would be closed for this.
+fn refused(close: CloseConnection) -> Status {
+    Status::invalid_argument(close.reason)
+}

@@ -1,0 +1,29 @@
+//! The gRPC API: one file per service of `proto/fjord/v1`.
+//!
+//! ```text
+//!   gRPC client ─► server ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
+//!                                │                                       │
+//!                     records: proto ⇄ record batches              error: codes ─► statuses
+//! ```
+//!
+//! A service says in its own words what a Kafka client would ask for, and hands it to the same handlers. So both
+//! protocols share every check, every error and the one log, and what one writes the other reads.
+
+mod backend;
+mod cluster;
+mod configs;
+mod consumer;
+mod error;
+mod fetch;
+mod groups;
+mod offsets;
+mod partitioner;
+mod producer;
+mod records;
+mod server;
+mod services;
+mod topics;
+
+pub use self::backend::Backend;
+pub use self::server::{GrpcError, GrpcServer};
+pub use self::services::services;
