@@ -1,0 +1,69 @@
+//! The topic of a measurement: a given one, or one of its own.
+
+use std::sync::Arc;
+
+use fjord_client::{
+    Client,
+    proto::{CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest},
+};
+
+use super::LoadArgs;
+use crate::failure::Failure;
+
+/// The topic.
+pub struct BenchTopic {
+    pub name: Arc<str>,
+    pub partitions: i32,
+    temporary: bool,
+}
+
+impl BenchTopic {
+    /// Makes it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the broker says.
+    pub async fn prepare(client: &Client, args: &LoadArgs) -> Result<Self, Failure> {
+        let temporary = args.topic.is_none();
+        let name = args
+            .topic
+            .clone()
+            .unwrap_or_else(|| format!("fjord-bench-{:08x}", rand::random::<u32>()));
+        let request = CreateTopicRequest {
+            topic: name.clone(),
+            partitions: args.partitions,
+            ..CreateTopicRequest::default()
+        };
+        let partitions = match client.create_topic(request).await {
+            Ok(_) => args.partitions,
+            Err(error) if error.reason() == "TOPIC_ALREADY_EXISTS" => {
+                let request = DescribeTopicRequest {
+                    topic: name.clone(),
+                };
+                let described = client.describe_topic(request).await?;
+                described.topic.map_or(0, |topic| topic.partitions)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            name: name.into(),
+            partitions,
+            temporary,
+        })
+    }
+
+    /// Deletes it if it was only for the measurement.
+    ///
+    /// # Errors
+    ///
+    /// What the broker says.
+    pub async fn clean_up(&self, client: &Client) -> Result<(), Failure> {
+        if self.temporary {
+            let request = DeleteTopicRequest {
+                topic: self.name.to_string(),
+            };
+            client.delete_topic(request).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! The connection to the cluster: one channel to one of several brokers, replaced when it breaks.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tonic::{
+    Request, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    Result,
+    error::{Attempt, Error, root_cause},
+};
+
+/// HTTP/2's window of one stream: at 1 ms of round trip enough for 8 GB/s.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// HTTP/2's window of the whole connection.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// How often an open stream is asked whether the other side is still there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long the other side may take to say so.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a [`Client`] connects and calls.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// How long connecting to one address may take. 10 seconds unless set.
+    pub connect_timeout: Duration,
+    /// How long a call that is not a stream may take. 30 seconds unless set.
+    pub request_timeout: Duration,
+    /// The largest message that is taken from a broker, in bytes. A batch comes whole, so this has to be more than the
+    /// largest `max.message.bytes`. 256 MiB unless set.
+    pub max_message_bytes: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            max_message_bytes: 256 << 20,
+        }
+    }
+}
+
+/// A connection to a cluster. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    addresses: Vec<String>,
+    options: ClientOptions,
+    current: Mutex<Connection>,
+    /// Held while somebody connects again, so that others wait for that and do not connect too.
+    reconnecting: tokio::sync::Mutex<()>,
+}
+
+/// A channel, and which of the addresses it leads to.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) channel: Channel,
+    /// The place of its address in the list.
+    place: usize,
+    /// Counts the connections of a client, so that a broken one is replaced once, whoever notices.
+    generation: u64,
+}
+
+impl Client {
+    /// Connects to the first of `addresses` (`host:port`, several separated by commas) that can be reached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for addresses that are none, [`Error::Connect`] if none can be reached.
+    pub async fn connect(addresses: &str, options: ClientOptions) -> Result<Self> {
+        Self::open(parse_addresses(addresses)?, options).await
+    }
+
+    /// Another connection with the same addresses and options. Streams of one connection share its bandwidth and its
+    /// task; who wants to use more of a machine opens several.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Connect`] if no address can be reached.
+    pub async fn separate(&self) -> Result<Self> {
+        Self::open(self.shared.addresses.clone(), self.shared.options.clone()).await
+    }
+
+    async fn open(addresses: Vec<String>, options: ClientOptions) -> Result<Self> {
+        let (channel, place) = connect_any(&addresses, 0, &options).await?;
+        let current = Connection {
+            channel,
+            place,
+            generation: 0,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                addresses,
+                options,
+                current: Mutex::new(current),
+                reconnecting: tokio::sync::Mutex::new(()),
+            }),
+        })
+    }
+
+    /// The address of the broker that is connected now, `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let place = self.connection().place;
+        self.shared.addresses[place].clone()
+    }
+
+    /// How this client connects and calls.
+    #[must_use]
+    pub fn options(&self) -> &ClientOptions {
+        &self.shared.options
+    }
+
+    /// The channel, for calls that this crate has no method for.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.connection().channel
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        self.shared
+            .current
+            .lock()
+            .expect("nobody panics with this lock")
+            .clone()
+    }
+
+    /// Replaces `broken` by a connection to the next address that can be reached, unless that has happened already.
+    pub(crate) async fn reconnect(&self, broken: &Connection) -> Result<()> {
+        let shared = &self.shared;
+        let _one_at_a_time = shared.reconnecting.lock().await;
+        if self.connection().generation != broken.generation {
+            return Ok(());
+        }
+        // The next one first: the broken one may be there again, but it may as well hang.
+        let first = (broken.place + 1) % shared.addresses.len();
+        let (channel, place) = connect_any(&shared.addresses, first, &shared.options).await?;
+        *shared.current.lock().expect("nobody panics with this lock") = Connection {
+            channel,
+            place,
+            generation: broken.generation + 1,
+        };
+        Ok(())
+    }
+
+    /// A request that ends when the time of requests is over.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.shared.options.request_timeout);
+        request
+    }
+
+    /// The error that a status of a call on `connection` is.
+    pub(crate) fn error(&self, connection: &Connection, status: &Status) -> Error {
+        Error::from_status(
+            status,
+            &self.shared.addresses[connection.place],
+            self.shared.options.request_timeout,
+        )
+    }
+
+    /// The error of a call; if the connection broke, the next call goes to the next broker.
+    pub(crate) async fn failed(&self, connection: &Connection, status: &Status) -> Error {
+        let error = self.error(connection, status);
+        if self.shared.addresses.len() > 1 && matches!(error, Error::Disconnected { .. }) {
+            // What the next broker says is told to the next call.
+            let _ = self.reconnect(connection).await;
+        }
+        error
+    }
+}
+
+/// Takes a list of addresses apart: `host:port`, separated by commas. `[::1]:9192` is an address too.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if there is none, or one has no host or port.
+pub fn parse_addresses(list: &str) -> Result<Vec<String>> {
+    let addresses: Vec<String> = list
+        .split(',')
+        .map(str::trim)
+        .filter(|address| !address.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if addresses.is_empty() {
+        return Err(Error::Invalid(
+            "no broker address: name at least one HOST:PORT".to_owned(),
+        ));
+    }
+    for address in &addresses {
+        let port = address
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty() && (!host.contains(':') || host.ends_with(']')))
+            .and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            return Err(Error::Invalid(format!(
+                "{address:?} is not an address: write HOST:PORT, such as localhost:9192"
+            )));
+        }
+    }
+    Ok(addresses)
+}
+
+/// Tries the addresses in order, beginning with `first`.
+async fn connect_any(
+    addresses: &[String],
+    first: usize,
+    options: &ClientOptions,
+) -> Result<(Channel, usize)> {
+    let mut tried = Vec::new();
+    for step in 0..addresses.len() {
+        let place = (first + step) % addresses.len();
+        let address = &addresses[place];
+        match connect_one(address, options).await {
+            Ok(channel) => return Ok((channel, place)),
+            Err(cause) => tried.push(Attempt {
+                address: address.clone(),
+                cause,
+            }),
+        }
+    }
+    Err(Error::Connect { tried })
+}
+
+async fn connect_one(address: &str, options: &ClientOptions) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| root_cause(&error))?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .connect_timeout(options.connect_timeout);
+    // Over all addresses that the name stands for; the endpoint's own timeout is for each of them.
+    match tokio::time::timeout(options.connect_timeout, endpoint.connect()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(root_cause(&error)),
+        Err(_) => Err(format!(
+            "no connection within {} s",
+            options.connect_timeout.as_secs_f64()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        assert_eq!(
+            parse_addresses("a:1, b:2,").expect("two"),
+            vec!["a:1".to_owned(), "b:2".to_owned()]
+        );
+        assert_eq!(parse_addresses("[::1]:9").expect("one").len(), 1);
+        for wrong in ["", ",", "a", "a:", ":1", "a:0", "a:b", "::1", "a:70000"] {
+            assert!(parse_addresses(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_told_with_each_address() {
+        // Two ports that were free a moment ago.
+        let free = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            listener.local_addr().expect("an address").to_string()
+        };
+        let (first, second) = (free(), free());
+        let error = Client::connect(&format!("{first},{second}"), ClientOptions::default())
+            .await
+            .expect_err("nobody listens");
+        let Error::Connect { tried } = error else {
+            panic!("{error}")
+        };
+        let addresses: Vec<_> = tried.iter().map(|attempt| &attempt.address).collect();
+        assert_eq!(addresses, [&first, &second]);
+        assert!(
+            tried[0].cause.to_lowercase().contains("refused"),
+            "{tried:?}"
+        );
+    }
+}

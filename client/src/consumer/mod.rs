@@ -1,0 +1,428 @@
+//! A member of a consumer group: one stream, on which commands go to the broker and events come back.
+//!
+//! The broker sends no more records than it has credit for. Credit is given back as the application takes records, so
+//! that what waits here is bounded whatever the application does meanwhile.
+
+mod options;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fjord_proto::v1::{
+    self, Assigned, Commit, CommittedOffset, ConsumeRequest, ConsumeResponse, PartitionRecords,
+    Position, Revoked, TopicPartition, consume_request::Command, consume_response,
+    consumer_service_client::ConsumerServiceClient, seek,
+};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+pub use self::options::SubscribeOptions;
+use crate::{Client, Result, Start, error::Error, retry::Patience};
+
+/// How many commands wait for being sent. More would only hide that the connection is slow.
+const COMMANDS: usize = 16;
+
+/// What a member learns.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The member has these partitions, in place of all before.
+    Assigned(Assigned),
+    /// The member is to give its partitions back: now is the time to commit. The next call of [`Consumer::next`] says
+    /// to the broker that this is done. If they are `lost`, others have them already, and nothing can be committed.
+    Revoked(Revoked),
+    /// Records of one partition, in order.
+    Records(PartitionRecords),
+}
+
+/// A member of a consumer group.
+///
+/// ```no_run
+/// # use fjord_client::*;
+/// # async fn run(client: Client) -> Result<()> {
+/// let mut consumer = client.consumer(SubscribeOptions::new("billing", ["flights"])).await?;
+/// while let Some(event) = consumer.next().await? {
+///     match event {
+///         Event::Records(batch) => {
+///             for record in &batch.records {
+///                 println!("{}: {:?}", record.offset, record.value);
+///             }
+///             consumer.commit().await?;
+///         }
+///         Event::Assigned(assigned) => println!("{} partitions", assigned.partitions.len()),
+///         Event::Revoked(_) => println!("the group changes"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    client: Client,
+    options: SubscribeOptions,
+    stream: Option<Member>,
+    /// What came while an answer was waited for.
+    waiting: VecDeque<consume_response::Event>,
+    assigned: Vec<TopicPartition>,
+    /// Behind the records that the application took, where that is not committed yet.
+    positions: BTreeMap<(String, i32), i64>,
+    /// Whether the broker waits for `release`.
+    release_due: bool,
+    /// How many records were taken since credit was given back.
+    taken: u32,
+    commits: u64,
+    patience: Patience,
+}
+
+#[derive(Debug)]
+struct Member {
+    commands: mpsc::Sender<ConsumeRequest>,
+    events: Streaming<ConsumeResponse>,
+}
+
+impl Client {
+    /// Joins a group.
+    ///
+    /// # Errors
+    ///
+    /// What the broker says and what does not pass by itself.
+    pub async fn consumer(&self, mut options: SubscribeOptions) -> Result<Consumer> {
+        // Half of the credit is given back at a time.
+        options.credit_records = options.credit_records.max(2);
+        let mut consumer = Consumer {
+            client: self.clone(),
+            patience: Patience::new(options.retry_for),
+            options,
+            stream: None,
+            waiting: VecDeque::new(),
+            assigned: Vec::new(),
+            positions: BTreeMap::new(),
+            release_due: false,
+            taken: 0,
+            commits: 0,
+        };
+        while consumer.stream.is_none() {
+            consumer.open().await?;
+        }
+        Ok(consumer)
+    }
+}
+
+impl Consumer {
+    /// The next event. It never ends by itself: a broken connection is [`Event::Revoked`] with `lost`, and the member
+    /// joins again. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the broker says and what does not pass by itself.
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                if let Some(event) = self.take(event)? {
+                    return Ok(Some(event));
+                }
+                continue;
+            }
+            if self.stream.is_none() {
+                self.open().await?;
+                continue;
+            }
+            match self.receive().await {
+                Ok(event) => self.waiting.push_back(event),
+                Err(error) => {
+                    if let Some(lost) = self.lost(error).await? {
+                        return Ok(Some(lost));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The partitions that the member has.
+    #[must_use]
+    pub fn assigned(&self) -> &[TopicPartition] {
+        &self.assigned
+    }
+
+    /// Commits the places behind all records that [`next`](Self::next) has returned, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit_offsets`](Self::commit_offsets).
+    pub async fn commit(&mut self) -> Result<()> {
+        let offsets: Vec<CommittedOffset> = self
+            .positions
+            .iter()
+            .map(|((topic, partition), offset)| CommittedOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+                metadata: String::new(),
+            })
+            .collect();
+        self.commit_offsets(offsets).await
+    }
+
+    /// Commits offsets, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The first that the broker refused; [`Error::Disconnected`] if the stream broke: then the partitions are lost,
+    /// which [`next`](Self::next) tells.
+    pub async fn commit_offsets(&mut self, offsets: Vec<CommittedOffset>) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.commits += 1;
+        let id = self.commits;
+        let commit = Commit {
+            id,
+            offsets: offsets.clone(),
+        };
+        self.send(Command::Commit(commit)).await?;
+        let limit = self.client.options().request_timeout;
+        let failures = match timeout(limit, self.committed(id)).await {
+            Ok(failures) => failures?,
+            Err(_) => {
+                return Err(Error::Timeout {
+                    address: self.client.address(),
+                    after: limit,
+                });
+            }
+        };
+        if let Some(error) = failures.into_iter().find_map(|failure| failure.error) {
+            return Err(error.into());
+        }
+        for CommittedOffset {
+            topic,
+            partition,
+            offset,
+            ..
+        } in offsets
+        {
+            let key = (topic, partition);
+            if self.positions.get(&key) == Some(&offset) {
+                self.positions.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on at another place of an assigned partition. Records that were on their way already may still come first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] if the stream is broken.
+    pub async fn seek(&mut self, topic: &str, partition: i32, to: Start) -> Result<()> {
+        let to = match to {
+            Start::Offset(offset) => seek::To::Offset(offset),
+            Start::Timestamp(timestamp_ms) => seek::To::TimestampMs(timestamp_ms),
+            Start::Earliest => seek::To::Position(Position::Earliest.into()),
+            Start::Latest => seek::To::Position(Position::Latest.into()),
+        };
+        self.send(Command::Seek(v1::Seek {
+            topic: topic.to_owned(),
+            partition,
+            to: Some(to),
+        }))
+        .await?;
+        self.positions.remove(&(topic.to_owned(), partition));
+        Ok(())
+    }
+
+    /// Stops records of some partitions, or of all if none is named; they stay with this member.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] if the stream is broken.
+    pub async fn pause(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
+        self.send(Command::Pause(v1::Pause { partitions })).await
+    }
+
+    /// Lets records of paused partitions come again; of all if none is named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] if the stream is broken.
+    pub async fn resume(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
+        self.send(Command::Resume(v1::Resume { partitions })).await
+    }
+
+    /// Leaves the group, so that others get the partitions at once. Nothing is committed by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`] if the broker does not end the stream; the session ends by itself then.
+    pub async fn leave(mut self) -> Result<()> {
+        if self.stream.is_none() || self.send(Command::Leave(v1::Leave {})).await.is_err() {
+            // The stream is broken: the broker sees that too.
+            return Ok(());
+        }
+        let limit = self.client.options().request_timeout;
+        let address = self.client.address();
+        let to_the_end = async {
+            while let Some(member) = &mut self.stream {
+                if !matches!(member.events.message().await, Ok(Some(_))) {
+                    break;
+                }
+            }
+        };
+        timeout(limit, to_the_end)
+            .await
+            .map_err(|_| Error::Timeout {
+                address,
+                after: limit,
+            })
+    }
+
+    /// Notes an event, and returns it if it is one for the application.
+    fn take(&mut self, event: consume_response::Event) -> Result<Option<Event>> {
+        Ok(match event {
+            consume_response::Event::Assigned(assigned) => {
+                self.positions.clear();
+                self.assigned = assigned
+                    .partitions
+                    .iter()
+                    .map(|partition| TopicPartition {
+                        topic: partition.topic.clone(),
+                        partition: partition.partition,
+                    })
+                    .collect();
+                Some(Event::Assigned(assigned))
+            }
+            consume_response::Event::Revoked(revoked) => {
+                self.assigned.clear();
+                self.release_due = !revoked.lost;
+                if revoked.lost {
+                    self.positions.clear();
+                }
+                Some(Event::Revoked(revoked))
+            }
+            consume_response::Event::Records(mut batch) => {
+                if let Some(error) = batch.error.take() {
+                    return Err(error.into());
+                }
+                // There are never more in a message than it takes bytes to say so.
+                self.taken += batch.records.len() as u32;
+                self.positions
+                    .insert((batch.topic.clone(), batch.partition), batch.next_offset);
+                Some(Event::Records(batch))
+            }
+            // The answer to a commit that nobody waited for any more.
+            consume_response::Event::Committed(_) => None,
+        })
+    }
+
+    /// Tells the broker what is due, and waits for what it has to say.
+    async fn receive(&mut self) -> Result<consume_response::Event> {
+        if self.release_due {
+            self.send(Command::Release(v1::Release {})).await?;
+            self.release_due = false;
+        }
+        if self.taken >= self.options.credit_records / 2 {
+            let records = self.taken;
+            self.send(Command::Credit(v1::Credit { records })).await?;
+            self.taken = 0;
+        }
+        self.event().await
+    }
+
+    async fn event(&mut self) -> Result<consume_response::Event> {
+        let Some(member) = &mut self.stream else {
+            return Err(self.ended());
+        };
+        loop {
+            match member.events.message().await {
+                Ok(Some(response)) => {
+                    self.patience.succeeded();
+                    if let Some(event) = response.event {
+                        return Ok(event);
+                    }
+                }
+                Ok(None) => return Err(self.ended()),
+                Err(status) => {
+                    return Err(self.client.error(&self.client.connection(), &status));
+                }
+            }
+        }
+    }
+
+    /// Waits for the answer to a commit; what else comes waits for the application. That is bounded by the credit.
+    async fn committed(&mut self, id: u64) -> Result<Vec<v1::CommitFailure>> {
+        loop {
+            match self.event().await? {
+                consume_response::Event::Committed(committed) if committed.id == id => {
+                    return Ok(committed.failures);
+                }
+                consume_response::Event::Committed(_) => {}
+                other => self.waiting.push_back(other),
+            }
+        }
+    }
+
+    async fn send(&mut self, command: Command) -> Result<()> {
+        let request = ConsumeRequest {
+            command: Some(command),
+        };
+        let sent = match &self.stream {
+            Some(member) => member.commands.send(request).await.is_ok(),
+            None => false,
+        };
+        if sent { Ok(()) } else { Err(self.ended()) }
+    }
+
+    /// Joins the group, or waits after a failure that may pass.
+    async fn open(&mut self) -> Result<()> {
+        let (commands, requests) = mpsc::channel(COMMANDS);
+        let first = ConsumeRequest {
+            command: Some(Command::Subscribe(self.options.subscribe())),
+        };
+        commands.try_send(first).expect("the channel is empty");
+        let connection = self.client.connection();
+        let mut service = ConsumerServiceClient::new(connection.channel.clone())
+            .max_decoding_message_size(self.client.options().max_message_bytes);
+        match service.consume(ReceiverStream::new(requests)).await {
+            Ok(response) => {
+                self.taken = 0;
+                self.release_due = false;
+                self.stream = Some(Member {
+                    commands,
+                    events: response.into_inner(),
+                });
+                Ok(())
+            }
+            Err(status) => {
+                let error = self.client.error(&connection, &status);
+                let broken = matches!(error, Error::Disconnected { .. });
+                self.patience.wait(error).await?;
+                if broken && let Err(error) = self.client.reconnect(&connection).await {
+                    self.patience.wait(error).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The stream broke: the partitions are lost, if there were any.
+    async fn lost(&mut self, error: Error) -> Result<Option<Event>> {
+        self.stream = None;
+        if !error.is_retriable() {
+            return Err(error);
+        }
+        if self.assigned.is_empty() {
+            self.patience.wait(error).await?;
+            return Ok(None);
+        }
+        self.positions.clear();
+        Ok(Some(Event::Revoked(Revoked {
+            partitions: std::mem::take(&mut self.assigned),
+            lost: true,
+        })))
+    }
+
+    fn ended(&self) -> Error {
+        Error::Disconnected {
+            address: self.client.address(),
+            cause: "the broker ended the stream".to_owned(),
+        }
+    }
+}
