@@ -3,24 +3,20 @@
 //! The broker sends no more records than it has credit for. Credit is given back as the application takes records, so
 //! that what waits here is bounded whatever the application does meanwhile.
 
+mod member;
 mod options;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use fjord_proto::v1::{
-    self, Assigned, Commit, CommittedOffset, ConsumeRequest, ConsumeResponse, PartitionRecords,
-    Position, Revoked, TopicPartition, consume_request::Command, consume_response,
-    consumer_service_client::ConsumerServiceClient, seek,
+    self, Assigned, Commit, CommittedOffset, PartitionRecords, Position, Revoked, TopicPartition,
+    consume_request::Command, consume_response, seek,
 };
-use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tokio::time::timeout;
 
+use self::member::Member;
 pub use self::options::SubscribeOptions;
 use crate::{Client, Result, Start, error::Error, retry::Patience};
-
-/// How many commands wait for being sent. More would only hide that the connection is slow.
-const COMMANDS: usize = 16;
 
 /// What a member learns.
 #[derive(Debug, Clone)]
@@ -71,12 +67,6 @@ pub struct Consumer {
     taken: u32,
     commits: u64,
     patience: Patience,
-}
-
-#[derive(Debug)]
-struct Member {
-    commands: mpsc::Sender<ConsumeRequest>,
-    events: Streaming<ConsumeResponse>,
 }
 
 impl Client {
@@ -260,10 +250,8 @@ impl Consumer {
         let limit = self.client.options().request_timeout;
         let address = self.client.address();
         let to_the_end = async {
-            while let Some(member) = &mut self.stream {
-                if !matches!(member.events.message().await, Ok(Some(_))) {
-                    break;
-                }
+            if let Some(member) = &mut self.stream {
+                while member.event(&self.client).await.is_ok() {}
             }
         };
         timeout(limit, to_the_end)
@@ -328,22 +316,11 @@ impl Consumer {
 
     async fn event(&mut self) -> Result<consume_response::Event> {
         let Some(member) = &mut self.stream else {
-            return Err(self.ended());
+            return Err(member::ended(&self.client));
         };
-        loop {
-            match member.events.message().await {
-                Ok(Some(response)) => {
-                    self.patience.succeeded();
-                    if let Some(event) = response.event {
-                        return Ok(event);
-                    }
-                }
-                Ok(None) => return Err(self.ended()),
-                Err(status) => {
-                    return Err(self.client.error(&self.client.connection(), &status));
-                }
-            }
-        }
+        let event = member.event(&self.client).await?;
+        self.patience.succeeded();
+        Ok(event)
     }
 
     /// Waits for the answer to a commit; what else comes waits for the application. That is bounded by the credit.
@@ -360,38 +337,23 @@ impl Consumer {
     }
 
     async fn send(&mut self, command: Command) -> Result<()> {
-        let request = ConsumeRequest {
-            command: Some(command),
-        };
-        let sent = match &self.stream {
-            Some(member) => member.commands.send(request).await.is_ok(),
-            None => false,
-        };
-        if sent { Ok(()) } else { Err(self.ended()) }
+        match &self.stream {
+            Some(member) => member.send(&self.client, command).await,
+            None => Err(member::ended(&self.client)),
+        }
     }
 
     /// Joins the group, or waits after a failure that may pass.
     async fn open(&mut self) -> Result<()> {
-        let (commands, requests) = mpsc::channel(COMMANDS);
-        let first = ConsumeRequest {
-            command: Some(Command::Subscribe(self.options.subscribe())),
-        };
-        commands.try_send(first).expect("the channel is empty");
         let connection = self.client.connection();
-        let mut service = ConsumerServiceClient::new(connection.channel.clone())
-            .max_decoding_message_size(self.client.options().max_message_bytes);
-        match service.consume(ReceiverStream::new(requests)).await {
-            Ok(response) => {
+        match Member::join(&self.client, &connection, self.options.subscribe()).await {
+            Ok(member) => {
                 self.taken = 0;
                 self.release_due = false;
-                self.stream = Some(Member {
-                    commands,
-                    events: response.into_inner(),
-                });
+                self.stream = Some(member);
                 Ok(())
             }
-            Err(status) => {
-                let error = self.client.error(&connection, &status);
+            Err(error) => {
                 let broken = matches!(error, Error::Disconnected { .. });
                 self.patience.wait(error).await?;
                 if broken && let Err(error) = self.client.reconnect(&connection).await {
@@ -417,12 +379,5 @@ impl Consumer {
             partitions: std::mem::take(&mut self.assigned),
             lost: true,
         })))
-    }
-
-    fn ended(&self) -> Error {
-        Error::Disconnected {
-            address: self.client.address(),
-            cause: "the broker ended the stream".to_owned(),
-        }
     }
 }

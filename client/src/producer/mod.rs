@@ -6,6 +6,7 @@
 //! Delivery ◄─────────────────────────┴──── answers, in order ◄─────────┘
 //! ```
 
+mod batch;
 mod delivery;
 mod options;
 mod queue;
@@ -276,9 +277,9 @@ impl Handle {
 }
 
 fn no_such_partition(record: &ProducerRecord) -> Error {
-    let partition = record.partition.map_or_else(
-        || "any partition".to_owned(),
-        |partition| format!("partition {partition}"),
-    );
-    Error::Invalid(format!("topic {} has not {partition}", record.topic))
+    let topic = &record.topic;
+    Error::Invalid(match record.partition {
+        Some(partition) => format!("topic {topic} has no partition {partition}"),
+        None => format!("topic {topic} has no partitions"),
+    })
 }

@@ -8,16 +8,15 @@
 //!
 //! Nothing here knows of connections or clocks: times are handed in.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, mem, time::Instant};
 
 use fjord_proto::v1::{Record, Sequence};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::delivery::{BatchDelivery, Outcome, Placed, batch_delivery};
+use super::{
+    batch::{Batch, Identity, Limits, Next, Pushed, sequence_after},
+    delivery::{BatchDelivery, Placed, batch_delivery},
+};
 use crate::{error::Error, retry::pause};
 
 /// How many batches of a partition are under way at once. A broker recognises the last five of a producer when they
@@ -27,53 +26,6 @@ pub(super) const MAX_IN_FLIGHT: usize = 5;
 const OUT_OF_ORDER: &str = "OUT_OF_ORDER_SEQUENCE_NUMBER";
 /// A batch that is there, but so long ago that the broker does not know where.
 const DUPLICATE: &str = "DUPLICATE_SEQUENCE_NUMBER";
-
-/// What a queue has to know of the producer's options.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) batch_bytes: usize,
-    pub(super) linger: Duration,
-    pub(super) delivery_timeout: Duration,
-    /// Whether answers come.
-    pub(super) answered: bool,
-    pub(super) idempotent: bool,
-}
-
-/// Who numbers batches: from `InitProducer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) producer_id: i64,
-    pub(super) producer_epoch: i32,
-}
-
-/// Records that go together.
-#[derive(Debug)]
-struct Batch {
-    records: Vec<Record>,
-    bytes: usize,
-    opened: Instant,
-    /// Somebody waits for it: it does not linger.
-    flush: bool,
-    /// The number of its first record, once it was sent.
-    first: Option<i32>,
-    outcome: oneshot::Sender<Outcome>,
-    delivery: BatchDelivery,
-    /// Its share of the bytes that may be in flight; given back when it is dropped.
-    _permit: OwnedSemaphorePermit,
-}
-
-/// What a queue wants next.
-#[derive(Debug)]
-pub(super) enum Next {
-    /// These records are to be sent, with their number.
-    Send(Vec<Record>, Option<Sequence>),
-    /// Nothing before this time.
-    WaitUntil(Instant),
-    /// Nothing before something else happens.
-    Wait,
-    /// A new identity.
-    Identity,
-}
 
 /// The batches of one partition.
 #[derive(Debug)]
@@ -93,15 +45,6 @@ pub(super) struct PartitionQueue {
     /// Whether the numbers under the identity have a gap, so that a new one is needed.
     identity_lost: bool,
     next_sequence: i32,
-}
-
-/// Where a record went.
-#[derive(Debug)]
-pub(super) struct Pushed {
-    pub(super) delivery: BatchDelivery,
-    pub(super) place: u32,
-    /// Whether the sender has to look at this queue: a batch began, or is full.
-    pub(super) wake: bool,
 }
 
 impl PartitionQueue {
@@ -155,7 +98,7 @@ impl PartitionQueue {
         if let Some(open) = &mut self.open {
             open.records.push(record);
             open.bytes += bytes;
-            open._permit.merge(permit);
+            open.permit.merge(permit);
         } else {
             wake = true;
             let (outcome, delivery) = batch_delivery();
@@ -167,7 +110,7 @@ impl PartitionQueue {
                 first: None,
                 outcome,
                 delivery,
-                _permit: permit,
+                permit,
             });
         }
         let open = self.open.as_ref().expect("it was filled just now");
@@ -370,13 +313,6 @@ impl PartitionQueue {
         self.not_before = Some(now + pause(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
-}
-
-/// The number after `count` records from `first`: after 2^31 - 1 comes 0.
-fn sequence_after(first: i32, count: usize) -> i32 {
-    let next = (i64::from(first) + count as i64) % (i64::from(i32::MAX) + 1);
-    // It is between 0 and 2^31 - 1.
-    next as i32
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tonic::Code;
 
-use super::*;
+use super::{super::delivery::Outcome, *};
 use crate::error::ApiError;
 
 const IDENTITY: Identity = Identity {

@@ -17,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{
+    batch::Identity,
     delivery::{Outcome, Placed},
-    queue::Identity,
     state::{State, Step},
 };
 use crate::{Client, Result, error::Error, retry::pause};

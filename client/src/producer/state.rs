@@ -11,9 +11,10 @@ use rand::Rng;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
+    batch::{Identity, Limits, Next},
     delivery::{BatchDelivery, Delivery, Placed},
     options::{ProducerOptions, ProducerRecord},
-    queue::{Identity, Limits, Next, PartitionQueue},
+    queue::PartitionQueue,
 };
 use crate::{error::Error, fetcher::millis, partitioner::partition_for_key};
 

@@ -27,7 +27,7 @@ Example: fjord bench consume flights --connections 2")]
 pub struct ConsumeArgs {
     /// The topic, which is read from its beginning
     topic: String,
-    /// How many records, at most
+    /// End after so many records; those of the last response are counted too
     #[arg(long, short = 'n', value_name = "RECORDS", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// How long, at most

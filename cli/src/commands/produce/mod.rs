@@ -4,6 +4,7 @@ mod collect;
 mod source;
 
 use std::{
+    io::{self, IsTerminal},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -95,7 +96,7 @@ pub struct DeliveryArgs {
     #[arg(long, value_enum, default_value = "all", help_heading = "Delivery")]
     acks: AcksArg,
     /// Whether batches are numbered, so that one that comes twice is written once; true with --acks all
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", help_heading = "Delivery")]
+    #[arg(long, value_name = "BOOL", help_heading = "Delivery")]
     idempotent: Option<bool>,
     /// How batches are compressed in the log
     #[arg(
@@ -185,7 +186,7 @@ pub async fn run(context: &Context, args: ProduceArgs) -> Result<(), Failure> {
     let producer = client
         .producer(args.delivery.options(context.timeout()))
         .await?;
-    let progress = Progress::new("records", None, !args.quiet);
+    let progress = Progress::new("records", None, args.shows_progress());
     let mut collector = Collector::start(progress.clone());
     let mut source = Source::open(&args);
     let outcome = send_all(&args, &producer, &mut source, &mut collector).await;
@@ -253,6 +254,12 @@ fn complete(args: &ProduceArgs, topic: std::sync::Arc<str>, record: InputRecord)
 }
 
 impl ProduceArgs {
+    /// Progress and what somebody types would be in each other's way.
+    fn shows_progress(&self) -> bool {
+        let typed = self.values.is_empty() && self.file.is_empty() && io::stdin().is_terminal();
+        !self.quiet && !typed
+    }
+
     fn line_format(&self) -> LineFormat {
         match self.format {
             InputFormat::Json => LineFormat::Json,
