@@ -1,7 +1,7 @@
 //! `fjord`, the command line of the Fjord message broker: a user of its gRPC API.
 //!
 //! Arguments ([`args`]) become a command ([`commands`]), which calls a broker through the client library and prints
-//! ([`output`], [`format`]) what came of it. A failure becomes one sentence and an exit code ([`failure`]).
+//! ([`output`], [`mod@format`]) what came of it. A failure becomes one sentence and an exit code ([`failure`]).
 
 mod args;
 mod commands;
