@@ -53,6 +53,7 @@ impl ProducerService for Producer {
     ) -> Result<Response<InitProducerResponse>, Status> {
         let client = self.backend.client(&request);
         let asked = InitProducerIdRequest {
+            transactional_id: None,
             producer_id: -1,
             producer_epoch: -1,
             ..InitProducerIdRequest::default()
@@ -231,6 +232,7 @@ async fn begin(
         given => i32::try_from(given).unwrap_or(i32::MAX),
     };
     let kafka = produce_request::ProduceRequest {
+        transactional_id: None,
         acks,
         timeout_ms,
         topic_data: vec![TopicProduceData {
