@@ -134,8 +134,8 @@ fn sentence(error: &Error) -> String {
         Error::Connect { .. } => {
             format!("{error}. Is one running there? Name others with --broker or FJORD_BROKER")
         }
-        Error::Disconnected { cause, .. } if cause.contains("frame") || cause.contains("http2") => {
-            format!("{error}. Is that the port of fjord.grpc.listen?")
+        Error::Disconnected { .. } => {
+            format!("{error}. Did the broker stop, or is that not the port of fjord.grpc.listen?")
         }
         _ => error.to_string(),
     }

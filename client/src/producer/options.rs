@@ -56,7 +56,7 @@ pub struct ProducerOptions {
     /// How long a record waits for others to fill its batch. A busy partition fills its batches while it waits for
     /// answers anyway. 5 ms unless set.
     pub linger: Duration,
-    /// About the most bytes of one batch; a larger record is a batch of its own. 128 KiB unless set. What the topic's
+    /// About the most bytes of one batch; a larger record is a batch of its own. 256 KiB unless set. What the topic's
     /// `max.message.bytes` does not allow is refused by the broker.
     pub batch_bytes: usize,
     /// The most bytes of records that wait or are under way; beyond, [`send`](crate::Producer::send) waits. 32 MiB
@@ -75,7 +75,7 @@ impl Default for ProducerOptions {
             idempotent: true,
             compression: Compression::Unspecified,
             linger: Duration::from_millis(5),
-            batch_bytes: 128 << 10,
+            batch_bytes: 256 << 10,
             max_in_flight_bytes: 32 << 20,
             request_timeout: Duration::from_secs(30),
             delivery_timeout: Duration::from_secs(120),

@@ -111,7 +111,7 @@ pub struct DeliveryArgs {
     #[arg(long, default_value = "5ms", value_name = "TIME", value_parser = parse_duration, help_heading = "Delivery")]
     linger: Duration,
     /// About the most bytes of a batch
-    #[arg(long, default_value_t = 131_072, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..),
+    #[arg(long, default_value_t = 262_144, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Delivery")]
     batch_bytes: u32,
     /// The most bytes that wait or are under way
