@@ -32,7 +32,6 @@ mod client;
 mod consumer;
 mod error;
 mod fetcher;
-pub mod partitioner;
 mod producer;
 mod retry;
 
@@ -40,6 +39,7 @@ pub use client::{Client, ClientOptions, parse_addresses};
 pub use consumer::{Consumer, Event, SubscribeOptions};
 pub use error::{ApiError, Attempt, Error};
 pub use fetcher::{FetchOptions, Fetched, Fetcher, Start};
+pub use fjord_proto::partitioner;
 /// The messages of the API, as they are on the wire.
 pub use fjord_proto::v1 as proto;
 pub use fjord_proto::v1::{Acks, Compression, Position};

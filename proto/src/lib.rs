@@ -2,6 +2,8 @@
 //!
 //! `bytes` fields are [`bytes::Bytes`], slices of the message that they came in.
 
+pub mod partitioner;
+
 /// Package `fjord.v1`: what users of a cluster call.
 #[allow(
     missing_docs,

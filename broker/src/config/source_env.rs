@@ -13,6 +13,9 @@ use super::table::broker_configs;
 /// The variable that names the configuration file.
 pub(super) const CONFIG_FILE_VARIABLE: &str = "FJORD_CONFIG";
 
+/// The variable by which the command line `fjord` and the tests find a broker. It is nothing to a broker.
+const CLIENTS_VARIABLE: &str = "FJORD_BROKER";
+
 /// What every variable of ours begins with.
 pub(super) const PREFIX: &str = "FJORD_";
 
@@ -33,7 +36,10 @@ pub(super) fn parse(
     let mut errors = Vec::new();
     for (variable, value) in variables {
         let variable = variable.to_string_lossy().into_owned();
-        if !variable.starts_with(PREFIX) || is_kubernetes_service_variable(&variable) {
+        if !variable.starts_with(PREFIX)
+            || variable == CLIENTS_VARIABLE
+            || is_kubernetes_service_variable(&variable)
+        {
             continue;
         }
         let Ok(value) = value.into_string() else {

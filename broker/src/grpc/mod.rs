@@ -17,7 +17,7 @@ mod error;
 mod fetch;
 mod groups;
 mod offsets;
-mod partitioner;
+
 mod producer;
 mod records;
 mod server;

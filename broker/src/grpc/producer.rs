@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, pin::Pin};
 
+use fjord_proto::partitioner::partition_for_key;
 use fjord_proto::v1::{
     self, Acks, InitProducerRequest, InitProducerResponse, ProduceRequest, ProduceResponse,
     ProduceStreamRequest, ProduceStreamResponse, ProducedPartition, produce_stream_response,
@@ -21,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     backend::{Backend, Client, finish, unknown_topic},
-    error, partitioner,
+    error,
     records::{self, Sequence},
 };
 use crate::api::{error::ApiError, local::Begun};
@@ -269,7 +270,7 @@ fn share_out(
     for (place, record) in (0u32..).zip(records) {
         let partition = match (partition, &record.key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => partitioner::partition_for_key(key, count),
+            (None, Some(key)) => partition_for_key(key, count),
             (None, None) => *sticky.get_or_insert_with(|| rand::random_range(0..count)),
         };
         parts.entry(partition).or_default().places.push(place);

@@ -16,7 +16,8 @@ use super::{
     options::{ProducerOptions, ProducerRecord},
     queue::PartitionQueue,
 };
-use crate::{error::Error, fetcher::millis, partitioner::partition_for_key};
+use crate::{error::Error, fetcher::millis};
+use fjord_proto::partitioner::partition_for_key;
 
 /// After so long it is asked again how many partitions a topic has, as Kafka's `metadata.max.age.ms` says.
 const TOPIC_MAX_AGE: Duration = Duration::from_secs(300);
