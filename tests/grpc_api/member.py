@@ -3,6 +3,7 @@
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 import grpc
@@ -76,9 +77,11 @@ class Member:
 
     def wait(self, what: str, found: Callable[[], object], timeout_s: float = TIMEOUT_S):
         """Waits until `found` gives something true, and returns that; fails if the stream ends before."""
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(lambda: found() or self.ended, timeout_s)
-            result = found()
+            while not (result := found()) and not self.ended and time.monotonic() < deadline:
+                # What is waited for may be another member's too, so it is looked at again without a notification.
+                self._changed.wait(0.1)
             assert result, f"{what}: in vain; the stream {'ended' if self.ended else 'goes on'}: {self.error}"
             return result
 
