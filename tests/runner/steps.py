@@ -115,6 +115,9 @@ STEPS = [
     Step("fuzz", fuzz, (install.cxx, install.cargo_fuzz), uses="debug", variables=SANITIZER),
 ]
 
+if PEER_IS_KAFKA:
+    # It has no gRPC API.
+    STEPS = [step for step in STEPS if step.name != "grpc"]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]
