@@ -9,6 +9,7 @@ import pytest
 from features import simple as kafka
 from grpc_api.api import explained, records_of
 from grpc_api.member import Member
+from harness.connection import Connection
 from harness.protos import pb
 
 COUNT = 100
@@ -339,6 +340,23 @@ def test_a_member_that_vanishes_is_replaced_after_its_session_timeout(broker, ap
     assert 4 < waited < 20, f"the partitions were free after {waited:.1f} s"
     spread(api, wide, COUNT, 10)
     assert sorted(second.read(10), key=int) == numbers(COUNT, 10)
+
+
+def test_a_member_that_is_removed_hears_of_it_and_joins_again(broker, api, filled, group, join):
+    """An administrator of Kafka's removes it: its partitions are lost, nothing can be committed, and it starts anew."""
+    member = join(group, filled, releases=False).joined(1)
+    member.read(COUNT)
+    member.commit(pb.CommittedOffset(topic=filled, partition=0, offset=30))
+    first = member.assignments[0].member_id
+    with Connection(broker.bootstrap) as connection:
+        answer = connection.ask("LeaveGroup", 5, {"GroupId": group, "Members": [{"MemberId": first}]})
+    assert answer["ErrorCode"] == answer["Members"][0]["ErrorCode"] == 0
+    member.wait("the partitions are revoked", lambda: member.revocations)
+    assert member.revocations[0].lost
+    member.wait("the member has joined again", lambda: len(member.assignments) == 2)
+    assert member.assignments[1].member_id != first
+    assert member.assignments[1].partitions[0].offset == 30
+    assert member.read(2 * COUNT - 30)[COUNT:] == numbers(30, COUNT - 30)
 
 
 def test_a_static_member_keeps_its_partitions(api, wide, group, join):
