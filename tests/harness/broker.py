@@ -33,13 +33,18 @@ class Broker(Server):
         """Base address of the HTTP listener: `/healthz`, `/readyz`, `/metrics`."""
         return f"http://127.0.0.1:{self.http_port}"
 
+    @property
+    def grpc(self) -> str:
+        """`host:port` of the gRPC listener."""
+        return f"127.0.0.1:{self.grpc_port}"
+
     def command(self) -> list[str]:
         command = [
             str(self.binary),
             "--data-dir", str(self.data),
             "--listen-kafka", self.bootstrap,
             "--listen-http", f"127.0.0.1:{self.http_port}",
-            "--listen-grpc", f"127.0.0.1:{self.grpc_port}",
+            "--listen-grpc", self.grpc,
         ]  # fmt: skip
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]

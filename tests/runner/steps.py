@@ -105,6 +105,7 @@ STEPS = [
     Step("rust", always(cargo("test", "--workspace")), uses="debug", groups=EVERY),
     Step("clients", pytest("clients", quick=("-k", "confluent or kcat")), CLIENT_NEEDS, BUILD, groups=EVERY),
     Step("features", pytest("features"), PYTHON_NEEDS, BUILD, groups=EVERY),
+    Step("grpc", pytest("grpc_api"), (install.python,), BUILD),
     Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
@@ -114,6 +115,9 @@ STEPS = [
     Step("fuzz", fuzz, (install.cxx, install.cargo_fuzz), uses="debug", variables=SANITIZER),
 ]
 
+if PEER_IS_KAFKA:
+    # It has no gRPC API.
+    STEPS = [step for step in STEPS if step.name != "grpc"]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]
