@@ -158,7 +158,12 @@ fn type_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     let name = field.type_name().rsplit('.').next().unwrap_or_default();
     let nested = message.nested_type.iter();
     let map = nested
-        .filter(|nested| nested.options.as_ref().is_some_and(|o| o.map_entry()))
+        .filter(|nested| {
+            nested
+                .options
+                .as_ref()
+                .is_some_and(prost_types::MessageOptions::map_entry)
+        })
         .find(|nested| nested.name() == name);
     if let Some(entry) = map {
         let of = |i: usize| type_of(message, &entry.field[i]);

@@ -241,7 +241,6 @@ async fn begin(
             partition_data,
             ..TopicProduceData::default()
         }],
-        ..produce_request::ProduceRequest::default()
     };
     let begun = client.begin(PRODUCE, kafka).await.map_err(of_status)?;
     Ok(Produced {
