@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::fetch::session::FetchSessions,
@@ -44,6 +44,8 @@ pub struct Broker {
     pub groups: Groups,
     /// Cancelled when the broker stops: whoever parks requests answers them then.
     pub stopping: CancellationToken,
+    /// Members of groups that this broker serves over gRPC. When it stops, they leave before the groups are closed.
+    pub sessions: TaskTracker,
     /// What bounds connections, requests and responses.
     pub limits: BrokerLimits,
     /// Bounds the threads that wait for the disk on behalf of requests (`num.io.threads`).

@@ -7,7 +7,10 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fjord_log::{Log, LogOptions, OpenError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -192,6 +195,7 @@ impl Parts {
             producer_ids: ProducerIds::default(),
             groups,
             stopping: CancellationToken::new(),
+            sessions: TaskTracker::new(),
             limits: BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics),
             io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
         };
@@ -228,6 +232,13 @@ impl Parts {
         health.stopping();
         info!("stopping");
         self.broker.stopping.cancel();
+        self.broker.sessions.close();
+        if timeout(LEAVE_TIMEOUT, self.broker.sessions.wait())
+            .await
+            .is_err()
+        {
+            warn!("members of groups could not leave in time");
+        }
         self.broker.groups.close();
         listeners_stop.cancel();
         tasks.close();
@@ -380,6 +391,9 @@ impl ImageObserver for ForgetTopics {
         }
     }
 }
+
+/// How long a stop waits for members of groups to leave.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the runtime waits for threads that are still busy when everything has stopped.
 pub const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);

@@ -92,6 +92,11 @@ impl Backend {
     }
 }
 
+/// What ends the streams of a broker that stops.
+pub fn stopping() -> Status {
+    Status::unavailable("the broker stops; call again, or another broker")
+}
+
 /// The error for a topic that is not there.
 pub fn unknown_topic(name: &str) -> ApiError {
     ApiError::new(
@@ -108,6 +113,18 @@ pub struct Client {
 }
 
 impl Client {
+    /// Ends a stream when the broker stops.
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE`, once it stops.
+    pub fn refuse_if_stopping(&self) -> Result<(), Status> {
+        match self.broker.stopping.is_cancelled() {
+            true => Err(stopping()),
+            false => Ok(()),
+        }
+    }
+
     /// The same client under its own name for itself.
     pub fn named(&self, client_id: &str) -> Self {
         let caller = Caller {

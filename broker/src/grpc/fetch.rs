@@ -1,6 +1,9 @@
 //! `FetchService`: partitions as streams of records.
 
-use std::{collections::HashMap, pin::Pin};
+use std::{
+    collections::{HashMap, HashSet},
+    pin::Pin,
+};
 
 use fjord_proto::v1::{
     FetchPartition, FetchRequest, FetchResponse, PartitionRecords, fetch_partition::Start,
@@ -50,6 +53,14 @@ impl FetchService for Fetch {
         let request = request.into_inner();
         if request.partitions.is_empty() {
             return Err(error::invalid("a fetch needs at least one partition"));
+        }
+        let names: HashSet<_> = request
+            .partitions
+            .iter()
+            .map(|asked| (&asked.topic, asked.partition))
+            .collect();
+        if names.len() < request.partitions.len() {
+            return Err(error::invalid("a fetch names each partition once"));
         }
         if request.partitions.len() > MAX_PARTITIONS {
             return Err(error::invalid(format!(
@@ -162,7 +173,10 @@ impl Reader {
         if self.partitions.is_empty() {
             return Ok(None);
         }
+        // None is asked for first all the time: the first ones may fill every response.
+        self.partitions.rotate_left(1);
         let found = read(&self.client, self.limits, &self.wanted()).await?;
+        self.client.refuse_if_stopping()?;
         let mut response = FetchResponse::default();
         for (place, data) in found {
             let Some(progress) = self.partitions.get_mut(place) else {
@@ -251,16 +265,20 @@ async fn start_of(
         Some(Start::Position(position)) => Place::of_position(*position, Place::Earliest),
         None => Place::Earliest,
     };
-    let start = offsets::find(client, &asked.topic, asked.partition, place).await?;
-    let start = match start {
-        Ok(start) => start,
-        Err(error) => return Ok(Err(error)),
+    let find = |place| offsets::find(client, &asked.topic, asked.partition, place);
+    let ends = (find(Place::Earliest).await?, find(Place::Latest).await?);
+    let (earliest, latest) = match ends {
+        (Ok(earliest), Ok(latest)) => (earliest, latest),
+        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
     };
-    if !until_end {
-        return Ok(Ok((start, None)));
-    }
-    let end = offsets::find(client, &asked.topic, asked.partition, Place::Latest).await?;
-    Ok(end.map(|end| (start, Some(end))))
+    let start = match place {
+        Place::Earliest => Ok(earliest),
+        Place::Latest => Ok(latest),
+        Place::Offset(offset) if (earliest..=latest).contains(&offset) => Ok(offset),
+        Place::Offset(offset) => Err(explained(ErrorCode::OffsetOutOfRange.into(), offset)),
+        Place::Time(_) => find(place).await?,
+    };
+    Ok(start.map(|start| (start, until_end.then_some(latest))))
 }
 
 /// A place to read from.

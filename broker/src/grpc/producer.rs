@@ -72,9 +72,13 @@ impl ProducerService for Producer {
         request: Request<ProduceRequest>,
     ) -> Result<Response<ProduceResponse>, Status> {
         let client = self.backend.client(&request);
-        let begun = begin(&self.backend, &client, request.into_inner())
-            .await
-            .map_err(|error| error::status(&error))?;
+        let request = request.into_inner();
+        let is_silent = request.acks == i32::from(Acks::None);
+        let begun = match begin(&self.backend, &client, request).await {
+            Ok(begun) => begun,
+            Err(_) if is_silent => return Ok(Response::new(ProduceResponse::default())),
+            Err(error) => return Err(error::status(&error)),
+        };
         let response = begun
             .response()
             .await
@@ -97,21 +101,24 @@ impl ProducerService for Producer {
             let (backend, client) = (backend.clone(), client.clone());
             async move {
                 let message = message?;
+                let acks = message.request.as_ref().map(|request| request.acks);
+                let is_silent = acks == Some(i32::from(Acks::None));
                 let begun = match message.request {
                     Some(request) => begin(&backend, &client, request).await,
                     None => Err(ApiError::invalid_request("the message has no request")),
                 };
-                Ok((message.id, begun))
+                Ok((message.id, is_silent, begun))
             }
         });
         let answers = begun
             .map(|begun| async move {
-                let (id, begun) = match begun {
+                let (id, is_silent, begun) = match begun {
                     Ok(begun) => begun,
                     Err(status) => return Some(Err(status)),
                 };
                 let outcome = match begun {
                     Ok(begun) => begun.response().await.transpose()?,
+                    Err(_) if is_silent => return None,
                     Err(error) => Err(error),
                 };
                 Some(Ok(answer(id, outcome)))
@@ -212,11 +219,12 @@ async fn begin(
             "a request with a sequence must name its partition: sequences count by partition",
         ));
     }
-    let compression = compression(request.compression())?;
-    let acks = match request.acks() {
-        Acks::None => 0,
-        Acks::Leader => 1,
-        Acks::Unspecified | Acks::All => -1,
+    let compression = compression(request.compression)?;
+    let acks = match Acks::try_from(request.acks) {
+        Ok(Acks::None) => 0,
+        Ok(Acks::Leader) => 1,
+        Ok(Acks::Unspecified | Acks::All) => -1,
+        Err(_) => return Err(ApiError::invalid_request("acks are none, leader or all")),
     };
     let partitions = partition_count(backend, client, &request.topic).await?;
     let parts = share_out(&request.records, request.partition, partitions)?;
@@ -278,9 +286,12 @@ fn share_out(
 }
 
 fn sequence(sequence: &v1::Sequence) -> Result<Sequence, ApiError> {
-    let producer_epoch = i16::try_from(sequence.producer_epoch).map_err(|_| {
-        ApiError::invalid_request("the producer epoch is none that InitProducer gives out")
-    })?;
+    let producer_epoch = i16::try_from(sequence.producer_epoch).unwrap_or(-1);
+    if sequence.producer_id < 0 || producer_epoch < 0 || sequence.first < 0 {
+        return Err(ApiError::invalid_request(
+            "a sequence needs an id and an epoch from InitProducer, and a number from 0 on",
+        ));
+    }
     Ok(Sequence {
         producer_id: sequence.producer_id,
         producer_epoch,
@@ -288,13 +299,18 @@ fn sequence(sequence: &v1::Sequence) -> Result<Sequence, ApiError> {
     })
 }
 
-fn compression(compression: v1::Compression) -> Result<Compression, ApiError> {
-    Ok(match compression {
-        v1::Compression::Unspecified => Compression::None,
-        v1::Compression::Gzip => Compression::Gzip,
-        v1::Compression::Snappy => Compression::Snappy,
-        v1::Compression::Lz4 => Compression::Lz4,
-        v1::Compression::Zstd => Compression::Zstd,
+fn compression(compression: i32) -> Result<Compression, ApiError> {
+    Ok(match v1::Compression::try_from(compression) {
+        Ok(v1::Compression::Unspecified) => Compression::None,
+        Ok(v1::Compression::Gzip) => Compression::Gzip,
+        Ok(v1::Compression::Snappy) => Compression::Snappy,
+        Ok(v1::Compression::Lz4) => Compression::Lz4,
+        Ok(v1::Compression::Zstd) => Compression::Zstd,
+        Err(_) => {
+            return Err(ApiError::invalid_request(
+                "compressions are gzip, snappy, lz4 and zstd",
+            ));
+        }
     })
 }
 

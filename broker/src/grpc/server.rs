@@ -10,9 +10,10 @@ use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
+use super::services::NAMES;
 use crate::{
     config::ListenAddress,
     net::{BindError, BoundListener, bind_tcp},
@@ -91,16 +92,14 @@ impl GrpcServer {
     pub async fn run(self, services: Routes, shutdown: CancellationToken) -> Result<(), GrpcError> {
         let (reporter, service) = tonic_health::server::health_reporter();
         // The reporter begins with "serving", which may not be true yet.
-        reporter
-            .set_service_status(WHOLE_SERVER, ServingStatus::NotServing)
-            .await;
+        set_all(&reporter, ServingStatus::NotServing).await;
         let following = self.health.follow_readiness(|ready| {
             let status = if ready {
                 ServingStatus::Serving
             } else {
                 ServingStatus::NotServing
             };
-            reporter.set_service_status(WHOLE_SERVER, status)
+            set_all(&reporter, status)
         });
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serving = Server::builder()
@@ -125,5 +124,11 @@ impl GrpcServer {
                 Ok(())
             }
         }
+    }
+}
+
+async fn set_all(reporter: &HealthReporter, status: ServingStatus) {
+    for name in NAMES.into_iter().chain([WHOLE_SERVER]) {
+        reporter.set_service_status(name, status).await;
     }
 }

@@ -9,6 +9,7 @@ use fjord_proto::v1::{
     ListOffsetsResponse, ListTopicsRequest, ListTopicsResponse, ListedOffset, ListedTopic,
     list_offsets_request::At, topic_service_server::TopicService,
 };
+use fjord_wire::ErrorCode;
 use fjord_wire::messages::{
     create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic},
     create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest},
@@ -23,7 +24,7 @@ use super::{
     error,
     offsets::{self, Place},
 };
-use crate::metadata::Topic;
+use crate::{api::error::ApiError, metadata::Topic};
 
 const CREATE_TOPICS: i16 = 7;
 const CREATE_PARTITIONS: i16 = 3;
@@ -93,10 +94,17 @@ impl TopicService for Topics {
         let request = request.into_inner();
         // -1 stands for the broker's own number.
         let or_default = |given: i32| if given == 0 { -1 } else { given };
-        let replication_factor =
-            i16::try_from(or_default(request.replication_factor)).map_err(|_| {
-                error::invalid("the replication factor is at most the number of brokers")
-            })?;
+        let refused = |code, message: &str| error::status(&ApiError::new(code, message));
+        if request.partitions < 0 {
+            let message = "a topic has at least one partition; 0 stands for num.partitions";
+            return Err(refused(ErrorCode::InvalidPartitions, message));
+        }
+        let factor = i16::try_from(or_default(request.replication_factor)).ok();
+        let factor = factor.filter(|_| request.replication_factor >= 0);
+        let replication_factor = factor.ok_or_else(|| {
+            let message = "the replication factor is at most the number of brokers";
+            refused(ErrorCode::InvalidReplicationFactor, message)
+        })?;
         let config = |(name, value)| CreatableTopicConfig {
             name,
             value: Some(value),
@@ -162,7 +170,7 @@ impl TopicService for Topics {
     ) -> Result<Response<AlterTopicResponse>, Status> {
         let client = self.backend.client(&request);
         let request = request.into_inner();
-        self.backend.topic(&request.topic)?;
+        let topic = self.backend.topic(&request.topic)?;
         let changes = |validate_only| Changes {
             set: request.set_configs.clone(),
             reset: request.reset_configs.clone(),
@@ -171,7 +179,7 @@ impl TopicService for Topics {
         let of = Of::Topic(request.topic.clone());
         // Both or nothing: what can be refused is refused before anything changes.
         configs::alter(&client, &of, changes(true)).await?;
-        if request.partitions != 0 {
+        if request.partitions != 0 && request.partitions != listed(&topic).partitions {
             self.add_partitions(&client, &request).await?;
         }
         if !request.validate_only {

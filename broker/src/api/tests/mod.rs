@@ -12,7 +12,10 @@ use bytes::Bytes;
 use fjord_log::{Log, LogOptions};
 use fjord_wire::{Decode as _, Reader, Request, encode_request};
 use tokio::sync::Semaphore;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use uuid::Uuid;
 
 use super::{Api, fetch::session::FetchSessions};
@@ -95,6 +98,7 @@ impl Fixture {
             metadata,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
+            sessions: TaskTracker::new(),
             limits: BrokerLimits::new(&limits, &metrics),
             metrics,
             partitions,

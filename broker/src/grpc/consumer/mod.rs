@@ -53,7 +53,8 @@ impl ConsumerService for Consumer {
         let nobody = backend.client(&request);
         let mut commands = request.into_inner();
         let (events, receiver) = mpsc::channel(EVENTS);
-        tokio::spawn(async move {
+        let sessions = backend.broker().sessions.clone();
+        sessions.spawn(async move {
             let stopping = backend.broker().stopping.clone();
             let session = async {
                 let subscribe = match commands.message().await? {
@@ -65,15 +66,12 @@ impl ConsumerService for Consumer {
                 };
                 let client = nobody.named(&subscribe.client_id);
                 Session::new(backend, client, subscribe, commands, events.clone())?
-                    .run()
+                    .run(stopping)
                     .await
             };
             let outcome = tokio::select! {
                 outcome = session => outcome,
                 () = events.closed() => return,
-                () = stopping.cancelled() => {
-                    Err(Status::unavailable("the broker stops; subscribe again"))
-                }
             };
             if let Err(status) = outcome {
                 // Whoever has gone does not hear it.

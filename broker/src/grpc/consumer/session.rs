@@ -25,6 +25,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -35,7 +36,7 @@ use super::{
 use crate::{
     api::error::ApiError,
     grpc::{
-        backend::{Backend, Client},
+        backend::{self, Backend, Client},
         error,
         fetch::{self, Limits, Wanted},
         offsets::{self, Place},
@@ -74,6 +75,8 @@ pub struct Session {
     start: Place,
     limits: Limits,
     positions: Positions,
+    /// How many reads there were.
+    reads: usize,
     commands: Streaming<ConsumeRequest>,
     /// The client says nothing more; it still listens.
     silent: bool,
@@ -128,6 +131,7 @@ impl Session {
                 max_wait_ms: FETCH_WAIT_MS,
             },
             positions: Positions::new(subscribe.credit_records),
+            reads: 0,
             commands,
             silent: false,
             events,
@@ -136,18 +140,30 @@ impl Session {
         })
     }
 
-    /// Works until the client leaves.
+    /// Works until the client leaves, or `stopping`.
     ///
     /// # Errors
     ///
-    /// What ends the stream.
-    pub async fn run(mut self) -> Result<(), Status> {
+    /// What ends the stream. The member has left the group then, unless it is a static one.
+    pub async fn run(mut self, stopping: CancellationToken) -> Result<(), Status> {
+        let outcome = tokio::select! {
+            outcome = self.work() => outcome,
+            () = stopping.cancelled() => Err(backend::stopping()),
+        };
+        if outcome.is_err() && self.membership.instance_id.is_none() {
+            // What it fails with is less than what ended the stream.
+            let _ = self.membership.leave().await;
+        }
+        outcome
+    }
+
+    async fn work(&mut self) -> Result<(), Status> {
         loop {
             if matches!(self.join().await?, Turn::Left) {
-                return self.leave().await;
+                return self.membership.leave().await;
             }
             let lost = match self.consume().await? {
-                Turn::Left => return self.leave().await,
+                Turn::Left => return self.membership.leave().await,
                 Turn::Lost => true,
                 Turn::Rebalance => false,
             };
@@ -157,7 +173,7 @@ impl Session {
                     lost,
                 }));
                 if matches!(self.release(lost).await?, Turn::Left) {
-                    return self.leave().await;
+                    return self.membership.leave().await;
                 }
             }
             if lost && self.membership.instance_id.is_none() {
@@ -165,10 +181,6 @@ impl Session {
             }
             self.positions.assign([]);
         }
-    }
-
-    async fn leave(self) -> Result<(), Status> {
-        self.membership.leave().await
     }
 
     /// Joins the group, and sends what the member is assigned.
@@ -268,8 +280,8 @@ impl Session {
     }
 
     /// Begins a read of what is wanted; nothing if nothing is.
-    fn read(&self) -> Option<Reading> {
-        let wanted: Vec<(String, i32, i64)> = self
+    fn read(&mut self) -> Option<Reading> {
+        let mut wanted: Vec<(String, i32, i64)> = self
             .positions
             .wanted()
             .into_iter()
@@ -278,6 +290,10 @@ impl Session {
         if wanted.is_empty() {
             return None;
         }
+        // None is asked for first all the time: the first ones may fill every response.
+        self.reads = self.reads.wrapping_add(1);
+        let first = self.reads % wanted.len();
+        wanted.rotate_left(first);
         let (client, limits) = (self.client.clone(), self.limits);
         Some(Box::pin(async move {
             let places: Vec<Wanted<'_>> = wanted

@@ -87,6 +87,7 @@ impl GroupService for Groups {
         if request.topics.is_empty() {
             return Err(error::invalid("name the topics whose offsets are to go"));
         }
+        let committed = describe::committed(&client, &request.group).await?;
         let mut asked = OffsetDeleteRequest {
             group_id: request.group,
             topics: Vec::with_capacity(request.topics.len()),
@@ -100,6 +101,12 @@ impl GroupService for Groups {
         for topic in response.topics {
             for partition in topic.partitions {
                 error::check(partition.error_code, None)?;
+                let is_this = |c: &describe::Committed| {
+                    c.topic == topic.name && c.partition == partition.partition_index
+                };
+                if !committed.iter().any(is_this) {
+                    continue;
+                }
                 partitions.push(TopicPartition {
                     topic: topic.name.clone(),
                     partition: partition.partition_index,

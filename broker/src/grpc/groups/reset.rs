@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fjord_proto::v1::{
-    ResetOffset, ResetOffsetsRequest, ResetOffsetsResponse, reset_offsets_request::To,
+    Position, ResetOffset, ResetOffsetsRequest, ResetOffsetsResponse, reset_offsets_request::To,
 };
 use fjord_wire::{
     ErrorCode,
@@ -41,9 +41,17 @@ pub async fn reset(
     let group = request.group.clone();
     refuse_members(client, &group).await?;
     let dry_run = request.dry_run;
+    let metadata: ByPartition<String> = match &request.to {
+        Some(To::Offsets(offsets)) => offsets
+            .offsets
+            .iter()
+            .map(|c| ((c.topic.clone(), c.partition), c.metadata.clone()))
+            .collect(),
+        _ => ByPartition::new(),
+    };
     let mut plan = plan(backend, client, request).await?;
     if !dry_run {
-        let refused = commit(client, &group, &plan).await?;
+        let refused = commit(client, &group, &plan, &metadata).await?;
         for ((topic, partition), code) in refused {
             let failed = plan
                 .iter_mut()
@@ -105,9 +113,10 @@ async fn plan(
         let latest = end(client, &topic, partition, Place::Latest).await?;
         let to = match &request.to {
             Some(To::Offset(offset)) => *offset,
-            Some(To::Position(position)) => match Place::of_position(*position, Place::Latest) {
-                Place::Earliest => earliest,
-                _ => latest,
+            Some(To::Position(position)) => match Position::try_from(*position) {
+                Ok(Position::Earliest) => earliest,
+                Ok(Position::Latest) => latest,
+                _ => return Err(error::invalid("say at which end the group is to go on")),
             },
             Some(To::TimestampMs(time)) => {
                 end(client, &topic, partition, Place::Time(*time)).await?
@@ -170,6 +179,7 @@ async fn commit(
     client: &Client,
     group: &str,
     plan: &[ResetOffset],
+    metadata: &ByPartition<String>,
 ) -> Result<ByPartition<i16>, Status> {
     if plan.is_empty() {
         return Ok(ByPartition::new());
@@ -183,7 +193,12 @@ async fn commit(
                 partition_index: offset.partition,
                 committed_offset: offset.after,
                 committed_leader_epoch: -1,
-                committed_metadata: Some(String::new()),
+                committed_metadata: Some(
+                    metadata
+                        .get(&(offset.topic.clone(), offset.partition))
+                        .cloned()
+                        .unwrap_or_default(),
+                ),
             });
     }
     let topic = |(name, partitions)| OffsetCommitRequestTopic {
