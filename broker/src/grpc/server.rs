@@ -37,8 +37,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the peer has for its answer.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a stop waits for requests in flight; a health watch would keep it for ever.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stop waits for requests in flight; a health watch would keep it for ever, as would a client that does
+/// not read.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name of the service that stands for the whole broker, by gRPC's health protocol.
 const WHOLE_SERVER: &str = "";

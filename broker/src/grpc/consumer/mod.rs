@@ -74,8 +74,8 @@ impl ConsumerService for Consumer {
                 () = events.closed() => return,
             };
             if let Err(status) = outcome {
-                // Whoever has gone does not hear it.
-                let _ = events.send(Err(status)).await;
+                // A stop of the broker need not wait for a client that does not read. Whoever has gone hears nothing.
+                tokio::spawn(async move { events.send(Err(status)).await });
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))

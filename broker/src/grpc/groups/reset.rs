@@ -39,6 +39,10 @@ pub async fn reset(
     request: ResetOffsetsRequest,
 ) -> Result<ResetOffsetsResponse, Status> {
     let group = request.group.clone();
+    if group.is_empty() {
+        let error = ApiError::new(ErrorCode::InvalidGroupId, "a group needs a name");
+        return Err(error::status(&error));
+    }
     refuse_members(client, &group).await?;
     let dry_run = request.dry_run;
     let metadata: ByPartition<String> = match &request.to {
