@@ -26,15 +26,10 @@ class Group:
         self.gone: list[MemberProgram] = []
 
     def join(self, count: int = 1) -> None:
-        """Starts members. The first of a group has all partitions before others come: kafka-python 3.0.12 can stop
-        for ever if one comes while it joins again because of what it has just learnt of the topic; the broker has
-        answered all that it asked then.
-        """
+        """Starts members."""
         for _ in range(count):
             label = str(len(self.members) + len(self.gone))
             self.members.append(MemberProgram(self.client, self.arguments, self.directory, label))
-            if len(self.members) == 1:
-                self.wait_balanced()
 
     def leave(self, index: int) -> None:
         """Has one member leave the group."""
