@@ -4,10 +4,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from clients import Steady, probe_consume, probe_produce, probe_steady
 from confluent_kafka.admin import AdminClient, NewTopic
-from first import wait_for_acknowledgement
 from harness.server import Server
+
+from clients import Steady, probe_consume, probe_produce, probe_steady
+from first import wait_for_acknowledgement
 from samples import Sample, Samples
 from servers import FJORD, FJORD_OS, KAFKA, KAFKA_FLUSH, Side
 from suite import Run, Suite

@@ -10,10 +10,11 @@ BENCHES = Path(__file__).resolve().parent
 # The tests' harness starts the servers, and knows where Kafka's tools are.
 sys.path.insert(0, str(BENCHES.parent / "tests"))
 
-import grpc_suite  # noqa: E402
-import kafka_suite  # noqa: E402
 from harness.paths import REPOSITORY  # noqa: E402
 from java import jvm  # noqa: E402
+
+import grpc_suite  # noqa: E402
+import kafka_suite  # noqa: E402
 from samples import Samples  # noqa: E402
 from suite import Options, Run, Suite  # noqa: E402
 

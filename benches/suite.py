@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.broker import Broker
 from harness.server import Server
+
 from samples import Sample, Samples
 from usage import GIB, resident_mib, usage
 

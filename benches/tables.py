@@ -19,7 +19,7 @@ def number(value: float | None) -> str:
 
 
 def comparison(samples: Samples, cells: Sequence[str], sides: tuple[str, str], values: Sequence[str]) -> str:
-    """For each cell and value the medians of both sides, and how the second one is to the first; nothing if none was measured."""
+    """For each cell and value the medians of both sides, and how the second is to the first; empty if there is none."""
     reference, ours = sides
     heading = ["", "", reference, ours, "ratio (least to greatest of the rounds)"]
     rows = []
