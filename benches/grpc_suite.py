@@ -2,7 +2,8 @@
 
 from clients import Load, create_topic, fjord_consume, fjord_produce, java_consume, java_produce
 from samples import Samples
-from suite import Run, Suite, temporary_broker
+from servers import FJORD
+from suite import Run, Suite
 from tables import comparison
 
 SIZE = 1024
@@ -16,7 +17,7 @@ KAFKA, GRPC = "Java client, Kafka's protocol", "Rust client, gRPC"
 
 def run(run: Run) -> None:
     records = int(EXPECTED_PER_SECOND * run.options.seconds)
-    with temporary_broker() as broker:
+    with run.server(FJORD) as broker:
         produce = {
             KAFKA: lambda load: java_produce(broker.bootstrap, load),
             GRPC: lambda load: fjord_produce(broker.grpc, load),

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from suite import Options, Run, Suite  # noqa: E402
 SUITES = {suite.name: suite for suite in (grpc_suite.SUITE, kafka_suite.SUITE)}
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 RAW = REPOSITORY / "docs" / "benchmarks"
-CHECK = Options(rounds=1, seconds=1)
+CHECK = Options(rounds=1, seconds=1, is_check=True)
 
 
 def write(suite: Suite, samples: Samples) -> None:
@@ -52,7 +53,8 @@ def main() -> None:
             continue
         jvm.prepare()
         run = Run(replace(CHECK, only=given.only) if given.check else Options(given.rounds, given.seconds, given.only))
-        suite.run(run)
+        with closing(run):
+            suite.run(run)
         tables = suite.render(run.samples)
         print(tables)
         if not given.check and not given.only.pattern:

@@ -2,16 +2,14 @@
 
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from harness.broker import Broker
 from harness.server import Server
 
 from samples import Sample, Samples
+from servers import Side
 from usage import GIB, resident_mib, usage
 
 
@@ -24,6 +22,8 @@ class Options:
     """About how long each measurement takes."""
     only: re.Pattern = re.compile("")
     """What is measured: cells in whose names this is found."""
+    is_check: bool = False
+    """Whether it is only to be seen that everything works: one server of a kind does for all cells."""
 
 
 @dataclass
@@ -32,6 +32,23 @@ class Run:
 
     options: Options
     samples: Samples = field(default_factory=Samples)
+    _shared: dict[Side, Server] = field(default_factory=dict)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    @contextmanager
+    def server(self, side: Side) -> Iterator[Server]:
+        """A running server of a kind, with no data, and all of the machine for itself."""
+        if not self.options.is_check:
+            with side.fresh() as server:
+                yield server
+            return
+        if side not in self._shared:
+            self._shared[side] = self._stack.enter_context(side.fresh())
+        yield self._shared[side]
+
+    def close(self) -> None:
+        """Stops the servers that are left."""
+        self._stack.close()
 
     def measure(self, server: Server, cell: str, side: str, number: int, client: Callable[[], dict[str, float]]) -> None:
         """Has a client work with a server, and adds what it reports and what the server used meanwhile."""
@@ -64,10 +81,3 @@ class Suite:
     run: Callable[[Run], None]
     render: Callable[[Samples], str]
     """Markdown for the page of the benchmarks."""
-
-
-@contextmanager
-def temporary_broker(settings: dict[str, str] | None = None):
-    """This broker with an empty data directory."""
-    with tempfile.TemporaryDirectory(prefix="fjord-bench-") as directory, Broker(Path(directory), settings) as broker:
-        yield broker
