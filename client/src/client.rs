@@ -1,18 +1,22 @@
 //! The connection to the cluster: one channel to one of several brokers, replaced when it breaks.
 
 use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tonic::{
-    Request, Status,
+    Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 
 use crate::{
     Result,
     error::{Attempt, Error, root_cause},
+    retry::Patience,
 };
 
 /// HTTP/2's window of one stream: at 1 ms of round trip enough for 8 GB/s.
@@ -59,6 +63,8 @@ struct Shared {
     current: Mutex<Connection>,
     /// Held while somebody connects again, so that others wait for that and do not connect too.
     reconnecting: tokio::sync::Mutex<()>,
+    /// Whether a call was ever answered, so that it is known that a broker is there.
+    answered: AtomicBool,
 }
 
 /// A channel, and which of the addresses it leads to.
@@ -104,6 +110,7 @@ impl Client {
                 options,
                 current: Mutex::new(current),
                 reconnecting: tokio::sync::Mutex::new(()),
+                answered: AtomicBool::new(false),
             }),
         })
     }
@@ -167,6 +174,63 @@ impl Client {
             &self.shared.addresses[connection.place],
             self.shared.options.request_timeout,
         )
+    }
+
+    /// Makes a call that changes nothing, and makes it again while the broker is not available or the connection
+    /// breaks, for as long as one request may take.
+    ///
+    /// A connection that breaks before anything was ever answered is told at once: there is hardly a broker there.
+    pub(crate) async fn read<Q, R, Answer>(
+        &self,
+        message: Q,
+        call: impl Fn(Channel, Request<Q>) -> Answer,
+    ) -> Result<R>
+    where
+        Q: Clone,
+        Answer: Future<Output = Result<Response<R>, Status>>,
+    {
+        let limit = self.shared.options.request_timeout;
+        let until = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
+        let mut before: Option<Error> = None;
+        loop {
+            let connection = self.connection();
+            let mut request = Request::new(message.clone());
+            request.set_timeout(until.saturating_duration_since(Instant::now()));
+            let answer = call(connection.channel.clone(), request).await;
+            let error = match self.answered(&connection, answer).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match (&error, before.take()) {
+                // Why there was so little time left says more.
+                (Error::Timeout { .. }, Some(before)) => return Err(before),
+                (error, _) if error.is_unavailable() && self.has_answered() => {}
+                _ => return Err(error),
+            }
+            patience.wait(error.clone()).await?;
+            before = Some(error);
+        }
+    }
+
+    /// What a call came to, noting whether a broker has spoken.
+    pub(crate) async fn answered<R>(
+        &self,
+        connection: &Connection,
+        answer: Result<Response<R>, Status>,
+    ) -> Result<R> {
+        let outcome = match answer {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(self.failed(connection, &status).await),
+        };
+        if matches!(outcome, Ok(_) | Err(Error::Api(_))) {
+            self.shared.answered.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn has_answered(&self) -> bool {
+        self.shared.answered.load(Ordering::Relaxed)
     }
 
     /// The error of a call; if the connection broke, the next call goes to the next broker.

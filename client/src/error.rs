@@ -81,6 +81,15 @@ impl Error {
         }
     }
 
+    /// Whether nobody could take the request: the broker says so, or the connection broke.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Disconnected { .. } => true,
+            Self::Api(error) => error.code == Code::Unavailable && error.retriable,
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Invalid(_) | Self::Closed => false,
+        }
+    }
+
     /// The broker's name for what went wrong, such as `UNKNOWN_TOPIC_OR_PARTITION`; empty if it did not name it.
     #[must_use]
     pub fn reason(&self) -> &str {

@@ -11,8 +11,8 @@ use fjord_client::{
 };
 use tokio::time::sleep_until;
 
-use super::{ConsumeArgs, Printer, direct::offsets, interrupted};
-use crate::{failure::Failure, format::place::Place};
+use super::{ConsumeArgs, Printer, direct::offsets};
+use crate::{failure::Failure, format::place::Place, interrupt::Interrupts};
 
 /// How often is committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +34,7 @@ pub async fn run(
     args: &ConsumeArgs,
     group: &str,
     printer: Printer,
+    interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
     let mut options = SubscribeOptions::new(group, args.topics.iter().cloned());
     options.pattern = args.pattern.clone().unwrap_or_default();
@@ -49,9 +50,13 @@ pub async fn run(
             ));
         }
     };
+    let consumer = tokio::select! {
+        consumer = client.consumer(options) => consumer?,
+        () = interrupts.next() => return Ok(()),
+    };
     let mut member = Member {
         client,
-        consumer: client.consumer(options).await?,
+        consumer,
         printer,
         until_end: args.until_end,
         ends: BTreeMap::new(),
@@ -59,7 +64,7 @@ pub async fn run(
         committed_at: Instant::now(),
         has_partitions: false,
     };
-    let outcome = member.read().await;
+    let outcome = member.read(interrupts).await;
     // Whatever happened: what is printed is committed, and others get the partitions at once.
     let committed = member.commit().await;
     let left = member.consumer.leave().await;
@@ -83,13 +88,12 @@ struct Member<'a> {
 }
 
 impl Member<'_> {
-    async fn read(&mut self) -> Result<(), Failure> {
-        let mut stop = std::pin::pin!(interrupted());
+    async fn read(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
         while !self.is_done() {
             let commit_at = self.committed_at + COMMIT_INTERVAL;
             let event = tokio::select! {
                 biased;
-                () = &mut stop => return Ok(()),
+                () = interrupts.next() => return Ok(()),
                 () = sleep_until(commit_at.into()), if !self.printed.is_empty() => {
                     self.commit().await?;
                     continue;
