@@ -1,4 +1,5 @@
-//! Reading as a member of a group, which commits what is printed.
+//! Reading as a member of a group, which commits what is printed, and where it began in the partitions that it got, so
+//! that the group goes on there even if nothing came.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +8,7 @@ use std::{
 
 use fjord_client::{
     Client, Consumer, Event, Position, SubscribeOptions,
-    proto::{Assigned, CommittedOffset},
+    proto::{Assigned, AssignedPartition, CommittedOffset},
 };
 use tokio::time::sleep_until;
 
@@ -81,7 +82,7 @@ struct Member<'a> {
     until_end: bool,
     /// Where the assigned partitions ended that are not read until there; with `until_end`.
     ends: BTreeMap<Partition, i64>,
-    /// Behind what is printed and not committed.
+    /// Behind what is printed, or where a partition began, and not committed.
     printed: BTreeMap<Partition, i64>,
     committed_at: Instant,
     has_partitions: bool,
@@ -131,11 +132,12 @@ impl Member<'_> {
         self.printer.is_done() || (self.until_end && self.has_partitions && self.ends.is_empty())
     }
 
-    /// Notes where the partitions end that are not read until there.
+    /// Notes where the partitions begin, and where those end that are not read until there.
     async fn assigned(&mut self, assigned: Assigned) -> Result<(), Failure> {
         self.has_partitions = true;
-        self.printed.clear();
         self.ends.clear();
+        let begin = |one: &AssignedPartition| ((one.topic.clone(), one.partition), one.offset);
+        self.printed = assigned.partitions.iter().map(begin).collect();
         if !self.until_end {
             return Ok(());
         }
