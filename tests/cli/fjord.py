@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,18 +133,14 @@ class Running:
 
     def write(self, data: bytes) -> None:
         """Writes to its standard input. That it does not want all of it is no failure of the test."""
-        try:
+        with suppress(BrokenPipeError):
             self.process.stdin.write(data)
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def end_input(self) -> None:
         """Closes its standard input."""
-        try:
+        with suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
 
     def wait(self, what: str, found: Callable[[], object], timeout_s: float = TIMEOUT_S):
         """Waits until `found` gives something true, which it returns, while the command runs."""
@@ -178,11 +175,7 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin,):
-            try:
-                stream.close()
-            except BrokenPipeError:
-                pass
+        self.end_input()
         for reader in self._readers:
             reader.join(TIMEOUT_S)
         self.process.stdout.close()

@@ -28,7 +28,7 @@ COMMANDS = [
 def silent():
     """The address of somebody who takes connections and never says anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield "127.0.0.1:%d" % listener.getsockname()[1]
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_every_exit_code(fjord, topic, silent):
@@ -102,7 +102,10 @@ def test_the_address_from_the_environment(broker):
     assert subprocess.run(elsewhere, env=with_address, capture_output=True).returncode == CONNECT
 
 
-@pytest.mark.parametrize("address", ["", ",", "localhost", "localhost:", ":9192", "a:0", "a:b", "a:99999", "http://a:1", "a b:1"])
+NO_ADDRESSES = ["", ",", "localhost", "localhost:", ":9192", "a:0", "a:b", "a:99999", "http://a:1", "a b:1"]
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_what_is_no_address(address):
     """It is refused with an example of one that is."""
     error = Fjord(address).refused("topic", "list", code=USAGE)

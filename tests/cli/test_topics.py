@@ -134,7 +134,10 @@ def test_internal_topics_are_listed_when_asked_for(fjord, topic, group):
     assert {row["topic"] for row in rows if not row["internal"]} == names(fjord)
 
 
-@pytest.mark.parametrize("arguments", [["--partitions", "0"], ["--partitions", "x"], ["--config", "retention.ms"], ["--nope"]])
+WRONG = [["--partitions", "0"], ["--partitions", "x"], ["--config", "retention.ms"], ["--nope"]]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
 def test_wrong_arguments(fjord, topic, arguments):
     """They are refused before anything is sent, with the argument that is wrong."""
     told = fjord.run("topic", "create", topic, *arguments, code=USAGE).stderr
