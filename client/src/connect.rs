@@ -40,13 +40,20 @@ pub fn parse_addresses(list: &str) -> Result<Vec<String>> {
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty() && (!host.contains(':') || host.ends_with(']')))
             .and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none_or(|port| port == 0) || uri_of(address).parse::<Uri>().is_err() {
+        if port.is_none_or(|port| port == 0) || !is_authority(address) {
             return Err(Error::Invalid(format!(
                 "{address:?} is not an address: write HOST:PORT, such as localhost:9192"
             )));
         }
     }
     Ok(addresses)
+}
+
+/// Whether nothing but an address would be read from its URI.
+fn is_authority(address: &str) -> bool {
+    let uri = uri_of(address).parse::<Uri>().ok();
+    uri.and_then(|uri| uri.into_parts().authority)
+        .is_some_and(|authority| authority.as_str() == address)
 }
 
 fn uri_of(address: &str) -> String {

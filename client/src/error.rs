@@ -226,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_could_take_is_told_from_a_refusal() {
+        let reset = Status::from_error(Box::new(std::io::Error::other("reset")));
+        assert!(decode(&reset).is_unavailable());
+        assert!(decode(&Status::unavailable("starting")).is_unavailable());
+        assert!(!decode(&Status::cancelled(TIMED_OUT)).is_unavailable());
+        // Kafka calls it retriable, but there is an answer.
+        let details = ErrorDetails::with_error_info(
+            "UNKNOWN_TOPIC_OR_PARTITION",
+            ERROR_DOMAIN,
+            HashMap::from([(RETRIABLE.to_owned(), "true".to_owned())]),
+        );
+        let status = Status::with_error_details(Code::NotFound, "there is no topic a", details);
+        let error = decode(&status);
+        assert!(error.is_retriable() && !error.is_unavailable());
+    }
+
+    #[test]
     fn a_broken_transport_is_not_the_brokers_refusal() {
         let status = Status::from_error(Box::new(std::io::Error::other("reset")));
         assert_eq!(
