@@ -12,8 +12,7 @@ use std::{
 use fjord_log::Log;
 use tracing::{debug, error};
 
-use super::housekeeping::now_ms;
-use crate::broker::LiveConfig;
+use crate::{broker::LiveConfig, clock::now_ms};
 
 /// The thread looks for a changed backoff at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
