@@ -104,7 +104,6 @@ impl Budget {
             *self = Self::new(limit, now);
         }
         // Batches are far smaller than 2^52 bytes: the number is exact.
-        #[allow(clippy::cast_precision_loss)]
         let bytes = bytes as f64;
         self.spent += bytes;
         let due = Duration::try_from_secs_f64(self.spent / self.limit).unwrap_or(Duration::MAX);
