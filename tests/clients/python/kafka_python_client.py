@@ -61,11 +61,11 @@ def group(bootstrap, topic, group):
         bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
         session_timeout_ms=10_000, heartbeat_interval_ms=500, reconnect_backoff_max_ms=500,
     )  # fmt: skip
-    # A leader of a group that learns a topic's partitions only after it joined joins again for them. If
-    # a poll times out in that second round, kafka-python 3.0.12 forgets the round (`need_rejoin` compares
-    # snapshots that are equal by then) and with it heartbeats and partitions. So it learns them before.
-    consumer.partitions_for_topic(topic)
     consumer.subscribe([topic], listener=Assignment())
+    # A leader that learns a topic's partitions only after it joined joins again for them. If a poll times
+    # out in that second round, kafka-python 3.0.12 forgets the round, and with it heartbeats and partitions:
+    # `need_rejoin` compares snapshots that are equal by then. So it learns them before the first poll.
+    consumer.partitions_for_topic(topic)
     commands = Input()
     while (command := commands.command()) != "stop":
         if command == "commit":
