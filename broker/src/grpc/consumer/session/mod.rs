@@ -198,7 +198,7 @@ impl Session {
                         return Ok(turn);
                     }
                 }
-                () = self.outbox.deliver(), if !self.outbox.is_empty() => {}
+                () = self.outbox.deliver() => {}
                 read = reading::finish(&mut reading) => {
                     reading = None;
                     self.take(read?).await?;

@@ -20,7 +20,7 @@ impl Session {
         let mut released = lost;
         while !(released && self.outbox.is_empty()) {
             tokio::select! {
-                () = self.outbox.deliver(), if !self.outbox.is_empty() => {}
+                () = self.outbox.deliver() => {}
                 command = self.commands.next() => match command? {
                     Command::Leave(_) => return Ok(Turn::Left),
                     Command::Release(_) => released = true,
