@@ -41,7 +41,7 @@ impl Outbox {
         {
             permit.send(Ok(event));
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
