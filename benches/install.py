@@ -1,5 +1,6 @@
 """Installs what the benchmarks need, with the tests' own installer, and builds what they measure."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def plots() -> None:
 
 
 def binaries() -> None:
-    """The broker and the command line."""
-    install.run("cargo", "build", "--release", "--locked", "-p", "fjord-broker", "-p", "fjord-cli")
+    """The broker and the command line, unless others are named."""
+    if not {"FJORD_BROKER", "FJORD_CLI"} <= os.environ.keys():
+        install.run("cargo", "build", "--release", "--locked", "-p", "fjord-broker", "-p", "fjord-cli")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod grpc;

@@ -1,7 +1,6 @@
 //! Raw sockets against the Kafka listener: order, bad input, limits and shutdown.
 
-// Helpers of tests fail by panicking, too.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net_support;
 

@@ -1,7 +1,6 @@
 //! What connections cost in memory, measured on this process; nothing else runs in it.
 
-// Helpers of tests fail by panicking, too.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod net_support;
 

@@ -1,7 +1,6 @@
 //! The HTTP and gRPC listeners as probes and Prometheus see them.
 
-// Helpers of tests fail by panicking, too.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{net::SocketAddr, time::Duration};
 

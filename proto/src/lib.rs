@@ -5,12 +5,10 @@
 pub mod partitioner;
 
 /// Package `fjord.v1`: what users of a cluster call.
-#[allow(
-    missing_docs,
+#[expect(
     clippy::all,
-    clippy::semicolon_if_nothing_returned,
-    clippy::uninlined_format_args,
-    unused_qualifications
+    unused_qualifications,
+    reason = "generated code, whose style is its generator's"
 )]
 pub mod v1 {
     tonic::include_proto!("fjord.v1");

@@ -1,6 +1,6 @@
 //! `docs/grpc.md`, made from the comments of the protos so that it cannot say anything else.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 use std::fmt::Write;

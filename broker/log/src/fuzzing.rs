@@ -23,7 +23,10 @@ pub fn decode_everything(bytes: &[u8]) {
 
 /// An entry of which everything can be chosen.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of a stored entry, under their names there"
+)]
 pub struct RawEntry {
     /// Any number; it is brought into the range of kinds.
     pub kind: u8,

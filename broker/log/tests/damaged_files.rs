@@ -1,6 +1,6 @@
 //! Giving files back when one of them is damaged: the others still are, and it is said once.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

@@ -3,7 +3,7 @@
 //!
 //! The test runs itself as a child process, which appends as fast as it can and prints what is acknowledged.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

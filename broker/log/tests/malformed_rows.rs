@@ -1,6 +1,6 @@
 //! Rows of the index that are not of the expected length: the index is filled anew, nothing is lost.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

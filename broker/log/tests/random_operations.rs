@@ -3,7 +3,7 @@
 //!
 //! `PROPTEST_CASES` runs more of them.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "support/model.rs"]
 mod model;

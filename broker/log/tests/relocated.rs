@@ -1,7 +1,5 @@
 //! Batches that are copied forward while their data is still in memory.
 
-#![allow(clippy::unwrap_used)]
-
 mod support;
 
 use std::ops::ControlFlow;

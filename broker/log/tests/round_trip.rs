@@ -1,7 +1,7 @@
 //! What was appended is read back: over many partitions and sizes, from memory and from disk, before and
 //! after the log was closed.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

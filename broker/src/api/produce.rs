@@ -7,10 +7,7 @@
 //! - From version 13 on topics come by id (KIP-516); version 8 added errors by record (KIP-467).
 //! - A batch that an idempotent producer repeats is answered with the offset it had the first time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use fjord_log::AppendOutcome;
@@ -31,6 +28,7 @@ use fjord_wire::{
 
 use super::{Answer, Call, Handler, call::first_of, error::ApiError, gather::Gather};
 use crate::{
+    clock::now_ms,
     config::{CompressionType, TimestampType, TopicConfig},
     metadata::{Image, Topic, topic_name},
     net::CloseConnection,
@@ -407,12 +405,4 @@ fn refuse(answer: &mut PartitionProduceResponse, refusal: Refusal) {
 /// Offsets stay far below 2^63.
 fn to_i64(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

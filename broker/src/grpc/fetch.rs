@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use super::{
     backend::{Backend, Client},
     error,
+    numbers::{or_default, signed},
     offsets::{self, Place},
     records,
 };
@@ -68,9 +69,9 @@ impl FetchService for Fetch {
             )));
         }
         let limits = Limits {
-            max_bytes: signed(or_default(request.max_bytes, DEFAULT_MAX_BYTES)),
+            max_bytes: or_default(request.max_bytes, DEFAULT_MAX_BYTES),
             min_bytes: signed(request.min_bytes.max(1)),
-            max_wait_ms: signed(or_default(request.max_wait_ms, DEFAULT_MAX_WAIT_MS)),
+            max_wait_ms: or_default(request.max_wait_ms, DEFAULT_MAX_WAIT_MS),
         };
         let reader = Reader::open(client, request, limits).await?;
         let responses = stream::try_unfold(reader, |mut reader| async move {
@@ -78,14 +79,6 @@ impl FetchService for Fetch {
         });
         Ok(Response::new(Box::pin(responses)))
     }
-}
-
-fn or_default(given: u32, default: u32) -> u32 {
-    if given == 0 { default } else { given }
-}
-
-fn signed(value: u32) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 /// How much comes at a time, and when.
@@ -266,19 +259,27 @@ async fn start_of(
         None => Place::Earliest,
     };
     let find = |place| offsets::find(client, &asked.topic, asked.partition, place);
-    let ends = (find(Place::Earliest).await?, find(Place::Latest).await?);
-    let (earliest, latest) = match ends {
-        (Ok(earliest), Ok(latest)) => (earliest, latest),
-        (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+    let start = match find(place).await? {
+        Ok(start) => start,
+        Err(error) => return Ok(Err(error)),
     };
-    let start = match place {
-        Place::Earliest => Ok(earliest),
-        Place::Latest => Ok(latest),
-        Place::Offset(offset) if (earliest..=latest).contains(&offset) => Ok(offset),
-        Place::Offset(offset) => Err(explained(ErrorCode::OffsetOutOfRange.into(), offset)),
-        Place::Time(_) => find(place).await?,
+    let latest = match place {
+        Place::Latest => start,
+        Place::Earliest | Place::Time(_) if !until_end => return Ok(Ok((start, None))),
+        _ => match find(Place::Latest).await? {
+            Ok(latest) => latest,
+            Err(error) => return Ok(Err(error)),
+        },
     };
-    Ok(start.map(|start| (start, until_end.then_some(latest))))
+    if matches!(place, Place::Offset(_)) {
+        // Told now: the first read would only come across it after the stream has begun.
+        match find(Place::Earliest).await? {
+            Ok(earliest) if (earliest..=latest).contains(&start) => {}
+            Ok(_) => return Ok(Err(explained(ErrorCode::OffsetOutOfRange.into(), start))),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok((start, until_end.then_some(latest))))
 }
 
 /// A place to read from.

@@ -11,13 +11,14 @@
 
 mod backend;
 mod cluster;
+mod committed;
 mod configs;
 mod consumer;
 mod error;
 mod fetch;
 mod groups;
+mod numbers;
 mod offsets;
-
 mod producer;
 mod records;
 mod server;

@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     backend::{Backend, Client, finish, unknown_topic},
     error,
+    numbers::or_default,
     records::{self, Sequence},
 };
 use crate::api::{error::ApiError, local::Begun};
@@ -31,7 +32,7 @@ use crate::api::{error::ApiError, local::Begun};
 const PRODUCE: i16 = 12;
 const METADATA: i16 = 12;
 const INIT_PRODUCER_ID: i16 = 5;
-const DEFAULT_TIMEOUT_MS: i32 = 30_000;
+const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
 /// See the module's documentation.
 pub struct Producer {
@@ -72,14 +73,8 @@ impl ProducerService for Producer {
         request: Request<ProduceRequest>,
     ) -> Result<Response<ProduceResponse>, Status> {
         let client = self.backend.client(&request);
-        let request = request.into_inner();
-        let is_silent = request.acks == i32::from(Acks::None);
-        let begun = match begin(&self.backend, &client, request).await {
-            Ok(begun) => begun,
-            Err(_) if is_silent => return Ok(Response::new(ProduceResponse::default())),
-            Err(error) => return Err(error::status(&error)),
-        };
-        let response = begun
+        let produced = Produced::begin(&self.backend, &client, request.into_inner()).await;
+        let response = produced
             .response()
             .await
             .map_err(|error| error::status(&error))?;
@@ -97,31 +92,29 @@ impl ProducerService for Producer {
         let max_in_flight = backend.broker().config().grpc.max_in_flight;
         // The first stages run one after the other, so that requests take effect in their order; the waits for
         // the disk run at once, and are answered in order.
-        let begun = request.into_inner().then(move |message| {
+        let produced = request.into_inner().then(move |message| {
             let (backend, client) = (backend.clone(), client.clone());
             async move {
                 let message = message?;
-                let acks = message.request.as_ref().map(|request| request.acks);
-                let is_silent = acks == Some(i32::from(Acks::None));
-                let begun = match message.request {
-                    Some(request) => begin(&backend, &client, request).await,
-                    None => Err(ApiError::invalid_request("the message has no request")),
+                let produced = match message.request {
+                    Some(request) => Produced::begin(&backend, &client, request).await,
+                    None => Produced {
+                        expects_answer: true,
+                        queued: Err(ApiError::invalid_request("the message has no request")),
+                    },
                 };
-                Ok((message.id, is_silent, begun))
+                Ok((message.id, produced))
             }
         });
-        let answers = begun
-            .map(|begun| async move {
-                let (id, is_silent, begun) = match begun {
-                    Ok(begun) => begun,
-                    Err(status) => return Some(Err(status)),
-                };
-                let outcome = match begun {
-                    Ok(begun) => begun.response().await.transpose()?,
-                    Err(_) if is_silent => return None,
-                    Err(error) => Err(error),
-                };
-                Some(Ok(answer(id, outcome)))
+        let answers = produced
+            .map(|produced| async move {
+                match produced {
+                    Ok((id, produced)) => {
+                        let outcome = produced.response().await.transpose()?;
+                        Some(Ok(answer(id, outcome)))
+                    }
+                    Err(status) => Some(Err(status)),
+                }
             })
             .buffered(max_in_flight)
             .filter_map(std::future::ready);
@@ -146,22 +139,35 @@ struct Part {
     places: Vec<u32>,
 }
 
-/// A request that waits for the disk.
-struct Produced {
+/// Records that wait for the disk.
+struct Queued {
     begun: Begun<produce_request::ProduceRequest>,
     parts: BTreeMap<i32, Part>,
+}
+
+/// A request whose records are queued, or that was refused.
+struct Produced {
     expects_answer: bool,
+    queued: Result<Queued, ApiError>,
 }
 
 impl Produced {
-    /// Where the records are; nothing with `ACKS_NONE`.
+    /// Shares the records out to partitions and queues them.
+    async fn begin(backend: &Backend, client: &Client, request: ProduceRequest) -> Self {
+        Self {
+            expects_answer: request.acks != i32::from(Acks::None),
+            queued: queue(backend, client, request).await,
+        }
+    }
+
+    /// Where the records are; nothing with `ACKS_NONE`, whatever became of them.
     async fn response(self) -> Result<Option<ProduceResponse>, ApiError> {
         if !self.expects_answer {
             return Ok(None);
         }
-        let response = finish(self.begun).await.map_err(of_status)?;
-        let one = self.parts.len() == 1;
-        let mut parts = self.parts;
+        let Queued { begun, mut parts } = self.queued?;
+        let response = finish(begun).await.map_err(of_status)?;
+        let one = parts.len() == 1;
         let mut failed = None;
         let mut partitions = Vec::new();
         for answer in response
@@ -203,11 +209,11 @@ fn of_status(status: Status) -> ApiError {
 }
 
 /// Shares the records out to partitions and queues them.
-async fn begin(
+async fn queue(
     backend: &Backend,
     client: &Client,
     request: ProduceRequest,
-) -> Result<Produced, ApiError> {
+) -> Result<Queued, ApiError> {
     if request.records.is_empty() {
         return Err(ApiError::invalid_request(
             "a produce request needs at least one record",
@@ -236,10 +242,7 @@ async fn begin(
             records: Some(batch),
         });
     }
-    let timeout_ms = match request.timeout_ms {
-        0 => DEFAULT_TIMEOUT_MS,
-        given => i32::try_from(given).unwrap_or(i32::MAX),
-    };
+    let timeout_ms = or_default(request.timeout_ms, DEFAULT_TIMEOUT_MS);
     let kafka = produce_request::ProduceRequest {
         transactional_id: None,
         acks,
@@ -251,11 +254,7 @@ async fn begin(
         }],
     };
     let begun = client.begin(PRODUCE, kafka).await.map_err(of_status)?;
-    Ok(Produced {
-        begun,
-        parts,
-        expects_answer: acks != 0,
-    })
+    Ok(Queued { begun, parts })
 }
 
 /// Which partition each record goes to.

@@ -1,7 +1,5 @@
 //! Records between the two protocols: proto messages to record batches and back.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use fjord_proto::v1;
 use fjord_wire::{
@@ -9,7 +7,7 @@ use fjord_wire::{
     records::{BatchBuilder, BatchOptions, Compression, RecordHeader},
 };
 
-use crate::api::error::ApiError;
+use crate::{api::error::ApiError, clock::now_ms};
 
 /// What one batch may become when it is decompressed. The broker took it in, so it is no bomb; see
 /// `api::produce`.
@@ -102,14 +100,6 @@ pub fn decode(records: &Records, offset: i64) -> Result<(Vec<v1::ConsumedRecord>
         }
     }
     Ok((decoded, next_offset))
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

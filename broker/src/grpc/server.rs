@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use thiserror::Error;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::Routes,
@@ -51,8 +51,7 @@ pub struct GrpcError(#[from] tonic::transport::Error);
 
 /// The gRPC listener, bound but not serving yet.
 pub struct GrpcServer {
-    listener: TcpListener,
-    local_addr: SocketAddr,
+    bound: BoundListener,
     health: Health,
     max_streams: u32,
 }
@@ -68,13 +67,8 @@ impl GrpcServer {
         max_streams: u32,
         health: Health,
     ) -> Result<Self, BindError> {
-        let BoundListener {
-            listener,
-            local_addr,
-        } = bind_tcp(address, BACKLOG, |_| Ok(()))?;
         Ok(Self {
-            listener,
-            local_addr,
+            bound: bind_tcp(address, BACKLOG, |_| Ok(()))?,
             health,
             max_streams,
         })
@@ -82,7 +76,7 @@ impl GrpcServer {
 
     /// The address that is listened on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.bound.local_addr
     }
 
     /// Serves `services` until `shutdown` is cancelled and requests in flight are answered.
@@ -102,7 +96,7 @@ impl GrpcServer {
             };
             set_all(&reporter, status)
         });
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(self.bound.listener).with_nodelay(Some(true));
         let serving = Server::builder()
             .max_concurrent_streams(self.max_streams)
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)

@@ -5,12 +5,7 @@
 //!   execute ─► [one at a time] decide(image) ─► append + sync ─► apply ─► observer ─► publish ─► answer
 //! ```
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
@@ -20,6 +15,7 @@ use super::{
     delta::Touched,
     records::{DecodeError, EncodedRecord, Record},
 };
+use crate::clock::now_ms;
 
 /// What a command decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,13 +235,6 @@ impl Inner {
 
 fn hands_out_numbers(record: &Record) -> bool {
     matches!(record, Record::Incarnations(_) | Record::ProducerIds(_))
-}
-
-fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

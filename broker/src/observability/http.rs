@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -61,8 +61,7 @@ const NOT_FOUND: &str = "not found; there are /healthz (is the process alive), /
 
 /// The HTTP listener, bound but not serving yet.
 pub struct HttpServer {
-    listener: TcpListener,
-    local_addr: SocketAddr,
+    bound: BoundListener,
     router: Router,
 }
 
@@ -83,20 +82,15 @@ impl HttpServer {
         health: Health,
         metrics: Metrics,
     ) -> Result<Self, BindError> {
-        let BoundListener {
-            listener,
-            local_addr,
-        } = bind_tcp(address, BACKLOG, |_| Ok(()))?;
         Ok(Self {
-            listener,
-            local_addr,
+            bound: bind_tcp(address, BACKLOG, |_| Ok(()))?,
             router: router(Shown { health, metrics }),
         })
     }
 
     /// The address that is listened on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.bound.local_addr
     }
 
     /// Serves until `shutdown` is cancelled and the responses on their way are written.
@@ -109,7 +103,7 @@ impl HttpServer {
                     .acquire_owned()
                     .await
                     .expect("the semaphore is never closed");
-                match self.listener.accept().await {
+                match self.bound.listener.accept().await {
                     Ok((stream, _peer)) => {
                         let connection = serve(stream, self.router.clone(), shutdown.clone());
                         connections.spawn(async move {

@@ -29,7 +29,6 @@ impl fmt::Debug for LogFigures {
 
 impl FigureSource for LogFigures {
     // Counts and byte counts stay far below 2^52, up to which every one of them is exact.
-    #[allow(clippy::cast_precision_loss)]
     fn figures(&self) -> Vec<Figure> {
         let stats = self.log.stats();
         let figure = |definition: Definition, kind: FigureKind, value: u64| Figure {

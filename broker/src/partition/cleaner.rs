@@ -12,8 +12,7 @@ use std::{
 use fjord_log::Log;
 use tracing::{debug, error};
 
-use super::housekeeping::now_ms;
-use crate::broker::LiveConfig;
+use crate::{broker::LiveConfig, clock::now_ms};
 
 /// The thread looks for a changed backoff at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -105,7 +104,6 @@ impl Budget {
             *self = Self::new(limit, now);
         }
         // Batches are far smaller than 2^52 bytes: the number is exact.
-        #[allow(clippy::cast_precision_loss)]
         let bytes = bytes as f64;
         self.spent += bytes;
         let due = Duration::try_from_secs_f64(self.spent / self.limit).unwrap_or(Duration::MAX);

@@ -8,14 +8,14 @@ use std::{
     io,
     sync::{Arc, mpsc},
     thread::JoinHandle,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use fjord_log::Log;
 use tracing::{error, info};
 
 use super::Partitions;
-use crate::{broker::LiveConfig, observability::health::Health};
+use crate::{broker::LiveConfig, clock::now_ms, observability::health::Health};
 
 /// How often the thread looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
@@ -126,12 +126,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,9 +1,8 @@
 //! A Kafka listener with a small service behind it that does what the requests say, and clients
 //! that are raw sockets.
 
-// Helpers of tests fail by panicking, too.
-// Not every test file needs every helper.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(dead_code, reason = "no test uses all of it")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -3,12 +3,11 @@
 //! Field names are Kafka's in snake case, defaults are Kafka's too: a nullable string or array that
 //! has no default of `null` in the schema starts out empty, not absent. A field that a version lacks
 //! is left at its default by decoding; encoding refuses a value there, unless the field is ignorable.
-#![allow(
+#![expect(
     clippy::all,
     clippy::pedantic,
     unused_variables,
-    unused_imports,
-    unused_qualifications
+    reason = "generated code: every message is read and written by the same pattern, also one without a field"
 )]
 
 mod prelude {

@@ -1,6 +1,5 @@
 //! Frames as they go out: lengths, headers, record data that is shared rather than copied; and the
 //! rules of tagged fields and of fields that a version lacks.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use bytes::Bytes;
 use fjord_wire::messages::api_versions_request::ApiVersionsRequest;

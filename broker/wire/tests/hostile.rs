@@ -1,5 +1,4 @@
 //! Bytes that mean harm: nothing panics, and what is wrong is said. What they cost is in `memory.rs`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

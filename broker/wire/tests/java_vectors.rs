@@ -1,6 +1,6 @@
 //! Messages and record batches that Apache Kafka's own classes wrote, decoded and encoded again.
 //! `vectors/Vectors.java` wrote them.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

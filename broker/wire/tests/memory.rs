@@ -1,6 +1,6 @@
 //! No decoder takes more memory than it says, whatever its input. Memory is counted for the whole
 //! process, so this file has one test only.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

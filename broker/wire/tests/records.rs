@@ -1,6 +1,6 @@
 //! Record batches: built, split, validated and read back, with every codec.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use bytes::Bytes;
 use fjord_wire::records::{

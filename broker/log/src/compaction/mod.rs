@@ -188,7 +188,6 @@ impl Log {
         })?;
         let total = partition.size_bytes().max(1);
         // Both are byte counts far below 2^52: the ratio is exact enough.
-        #[allow(clippy::cast_precision_loss)]
         let due = dirty_bytes > 0 && dirty_bytes as f64 / total as f64 >= policy.min_dirty_ratio;
         let horizon_passed = delete_horizon.is_some_and(|horizon| horizon < now_ms);
         let plan = Plan {

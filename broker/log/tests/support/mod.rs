@@ -1,6 +1,7 @@
 //! What the tests share: small logs, batches, waiting for completions, reading a whole partition.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, reason = "no test uses all of it")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::Path;

@@ -21,7 +21,7 @@ mod slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -32,6 +32,7 @@ pub use log::{AppendDone, AppendFailed, ReplayFailed, ShardLog};
 use slot::Slot;
 
 use super::shard::{Now, Shard};
+use crate::clock::now_ms;
 
 /// How many shards are replayed at the same time.
 const MAX_CONCURRENT_LOADS: usize = 4;
@@ -192,12 +193,8 @@ impl<S: Shard> Runtime<S> {
 
 impl<S: Shard> Inner<S> {
     fn now(&self) -> Now {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let as_i64 = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Now {
-            wall_ms: as_i64(since_1970),
+            wall_ms: now_ms(),
             monotonic_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use fjord_proto::v1::CommittedOffset;
 use fjord_wire::{
     ErrorCode,
     messages::{
@@ -11,12 +12,7 @@ use fjord_wire::{
         join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol},
         join_group_response::JoinGroupResponse,
         leave_group_request::{LeaveGroupRequest, MemberIdentity},
-        offset_commit_request::{
-            OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-        },
-        offset_fetch_request::{
-            OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-        },
+        offset_commit_request::OffsetCommitRequest,
         sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment},
     },
 };
@@ -27,8 +23,11 @@ use super::{
     protocol::{self, PROTOCOL_TYPE, Partitions},
 };
 use crate::{
-    api::error::ApiError,
-    grpc::{backend::Client, error},
+    grpc::{
+        backend::Client,
+        committed::{self, Refused},
+        error,
+    },
     metadata::Image,
 };
 
@@ -37,9 +36,6 @@ const JOIN_GROUP: i16 = 9;
 const SYNC_GROUP: i16 = 5;
 const HEARTBEAT: i16 = 4;
 const LEAVE_GROUP: i16 = 5;
-/// The last versions with topics' names.
-const OFFSET_COMMIT: i16 = 9;
-const OFFSET_FETCH: i16 = 9;
 
 /// How long to wait before the coordinator is asked again that could not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -55,15 +51,8 @@ pub struct Membership {
     pub generation: i32,
     /// Whether this member assigns.
     pub leads: bool,
-}
-
-/// An offset to commit.
-#[derive(Debug, Clone)]
-pub struct Offset {
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub metadata: String,
+    /// Whether the group has a coordinator, as far as it has said.
+    pub knows_coordinator: bool,
 }
 
 /// What a committed offset is found by.
@@ -81,7 +70,10 @@ impl Membership {
         image: impl Fn() -> std::sync::Arc<Image>,
     ) -> Result<Partitions, Status> {
         loop {
-            self.find_coordinator().await?;
+            if !self.knows_coordinator {
+                self.find_coordinator().await?;
+                self.knows_coordinator = true;
+            }
             let joined = self.join_generation(topics).await?;
             match ErrorCode::from_code(joined.error_code) {
                 Some(ErrorCode::None) => {}
@@ -95,7 +87,7 @@ impl Membership {
                     continue;
                 }
                 Some(code) if is_passing(code) => {
-                    tokio::time::sleep(RETRY_AFTER).await;
+                    self.wait_for_coordinator(code).await;
                     continue;
                 }
                 _ => {
@@ -127,10 +119,16 @@ impl Membership {
                 // Somebody came or went meanwhile.
                 Some(ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration) => {}
                 Some(ErrorCode::UnknownMemberId) => self.member_id.clear(),
-                Some(code) if is_passing(code) => tokio::time::sleep(RETRY_AFTER).await,
+                Some(code) if is_passing(code) => self.wait_for_coordinator(code).await,
                 _ => error::check(synced.error_code, None)?,
             }
         }
+    }
+
+    /// Waits until the coordinator may know better.
+    async fn wait_for_coordinator(&mut self, code: ErrorCode) {
+        self.knows_coordinator &= !is_elsewhere(code);
+        tokio::time::sleep(RETRY_AFTER).await;
     }
 
     /// Has the topic made in which groups are kept.
@@ -199,77 +197,23 @@ impl Membership {
 
     /// What the group has committed for some partitions; those without are left out.
     pub async fn committed(&self, partitions: &Partitions) -> Result<Committed, Status> {
-        let topic = |(name, numbers): (&String, &Vec<i32>)| OffsetFetchRequestTopics {
-            name: name.clone(),
-            partition_indexes: numbers.clone(),
-            ..OffsetFetchRequestTopics::default()
-        };
-        let request = OffsetFetchRequest {
-            groups: vec![OffsetFetchRequestGroup {
-                group_id: self.group.clone(),
-                member_epoch: -1,
-                topics: Some(partitions.iter().map(topic).collect()),
-                ..OffsetFetchRequestGroup::default()
-            }],
-            ..OffsetFetchRequest::default()
-        };
-        let response = self.client.call(OFFSET_FETCH, request).await?;
-        let mut committed = Committed::new();
-        for group in response.groups {
-            error::check(group.error_code, None)?;
-            for topic in group.topics {
-                for partition in topic.partitions {
-                    error::check(partition.error_code, None)?;
-                    if partition.committed_offset >= 0 {
-                        let key = (topic.name.clone(), partition.partition_index);
-                        committed.insert(key, partition.committed_offset);
-                    }
-                }
-            }
-        }
-        Ok(committed)
+        let found = committed::committed(&self.client, &self.group, Some(partitions)).await?;
+        let by_partition = found
+            .into_iter()
+            .map(|found| ((found.topic, found.partition), found.offset));
+        Ok(by_partition.collect())
     }
 
     /// Commits offsets; returns what was refused.
-    pub async fn commit(
-        &self,
-        offsets: Vec<Offset>,
-    ) -> Result<Vec<(String, i32, ApiError)>, Status> {
-        let mut topics: BTreeMap<String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for offset in offsets {
-            topics
-                .entry(offset.topic)
-                .or_default()
-                .push(OffsetCommitRequestPartition {
-                    partition_index: offset.partition,
-                    committed_offset: offset.offset,
-                    committed_leader_epoch: -1,
-                    committed_metadata: Some(offset.metadata),
-                });
-        }
-        let topic = |(name, partitions)| OffsetCommitRequestTopic {
-            name,
-            partitions,
-            ..OffsetCommitRequestTopic::default()
-        };
-        let request = OffsetCommitRequest {
+    pub async fn commit(&self, offsets: Vec<CommittedOffset>) -> Result<Vec<Refused>, Status> {
+        let as_member = OffsetCommitRequest {
             group_id: self.group.clone(),
             generation_id_or_member_epoch: self.generation,
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id.clone(),
-            topics: topics.into_iter().map(topic).collect(),
             ..OffsetCommitRequest::default()
         };
-        let response = self.client.call(OFFSET_COMMIT, request).await?;
-        let mut refused = Vec::new();
-        for topic in response.topics {
-            for partition in topic.partitions {
-                if let Err(error) = error::api_error(partition.error_code, None) {
-                    refused.push((topic.name.clone(), partition.partition_index, error));
-                }
-            }
-        }
-        Ok(refused)
+        committed::commit(&self.client, as_member, offsets).await
     }
 }
 
@@ -312,6 +256,14 @@ fn malformed(error: protocol::Malformed) -> Status {
     Status::failed_precondition(format!(
         "another member of the group sent {error}; look for a client that is none of consumers"
     ))
+}
+
+/// Whether the group's coordinator has to be asked for.
+fn is_elsewhere(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator
+    )
 }
 
 /// Whether the coordinator will know better soon.

@@ -25,10 +25,13 @@ use tonic::{Request, Response, Status, Streaming};
 use self::session::Session;
 use super::{backend::Backend, error};
 
-pub use self::protocol::{Partitions, decode_assignment};
+pub use self::protocol::{Partitions, decode_assignment, each};
 
 /// Events that wait for the client to take them.
 const EVENTS: usize = 2;
+
+/// Where a member's events go.
+type Events = mpsc::Sender<Result<ConsumeResponse, Status>>;
 
 /// See the module's documentation.
 pub struct Consumer {

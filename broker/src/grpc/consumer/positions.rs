@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use fjord_proto::v1::{PartitionRecords, TopicPartition};
+use fjord_proto::v1::{CommittedOffset, PartitionRecords, TopicPartition};
 
-use super::{membership::Offset, protocol::Partitions};
 use crate::grpc::fetch::Wanted;
 
 /// A partition that the member has.
@@ -121,13 +120,14 @@ impl Positions {
     }
 
     /// The places behind all records that were sent.
-    pub fn sent(&self) -> Vec<Offset> {
-        let offset = |((topic, partition), position): (&(String, i32), &Position)| Offset {
-            topic: topic.clone(),
-            partition: *partition,
-            offset: position.next_offset,
-            metadata: String::new(),
-        };
+    pub fn sent(&self) -> Vec<CommittedOffset> {
+        let offset =
+            |((topic, partition), position): (&(String, i32), &Position)| CommittedOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: position.next_offset,
+                metadata: String::new(),
+            };
         self.partitions.iter().map(offset).collect()
     }
 
@@ -142,13 +142,6 @@ impl Positions {
     pub fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }
-}
-
-/// Single partitions.
-pub fn each(partitions: &Partitions) -> impl Iterator<Item = (&str, i32)> {
-    partitions
-        .iter()
-        .flat_map(|(topic, numbers)| numbers.iter().map(|number| (topic.as_str(), *number)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,13 @@ pub const PROTOCOL_TYPE: &str = "consumer";
 /// Partitions by topic.
 pub type Partitions = BTreeMap<String, Vec<i32>>;
 
+/// Single partitions, in order.
+pub fn each(partitions: &Partitions) -> impl Iterator<Item = (&str, i32)> {
+    partitions
+        .iter()
+        .flat_map(|(topic, numbers)| numbers.iter().map(|number| (topic.as_str(), *number)))
+}
+
 /// A message from another member that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("a malformed message of the consumer protocol")]

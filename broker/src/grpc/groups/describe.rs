@@ -8,29 +8,19 @@ use fjord_proto::v1::{
 use fjord_wire::messages::{
     describe_groups_request::DescribeGroupsRequest,
     describe_groups_response::{DescribedGroup, DescribedGroupMember},
-    offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup},
 };
 use tonic::Status;
 
 use super::explained;
 use crate::grpc::{
     backend::Client,
-    consumer::{Partitions, decode_assignment},
+    committed::committed,
+    consumer::{Partitions, decode_assignment, each},
     error,
     offsets::{self, Place},
 };
 
 const DESCRIBE_GROUPS: i16 = 6;
-const OFFSET_FETCH: i16 = 9;
-
-/// A committed offset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub metadata: String,
-}
 
 /// A group as its coordinator describes it.
 ///
@@ -51,42 +41,10 @@ pub async fn group(client: &Client, name: &str) -> Result<DescribedGroup, Status
     Ok(group)
 }
 
-/// All offsets that a group has committed.
-pub async fn committed(client: &Client, group: &str) -> Result<Vec<Committed>, Status> {
-    let request = OffsetFetchRequest {
-        groups: vec![OffsetFetchRequestGroup {
-            group_id: group.to_owned(),
-            member_epoch: -1,
-            topics: None,
-            ..OffsetFetchRequestGroup::default()
-        }],
-        ..OffsetFetchRequest::default()
-    };
-    let response = client.call(OFFSET_FETCH, request).await?;
-    let mut committed = Vec::new();
-    for group in response.groups {
-        error::check(group.error_code, None)?;
-        for topic in group.topics {
-            for partition in topic.partitions {
-                error::check(partition.error_code, None)?;
-                if partition.committed_offset >= 0 {
-                    committed.push(Committed {
-                        topic: topic.name.clone(),
-                        partition: partition.partition_index,
-                        offset: partition.committed_offset,
-                        metadata: partition.metadata.unwrap_or_default(),
-                    });
-                }
-            }
-        }
-    }
-    Ok(committed)
-}
-
 /// See the module's documentation.
 pub async fn describe(client: &Client, name: &str) -> Result<DescribeGroupResponse, Status> {
     let group = group(client, name).await?;
-    let committed = committed(client, name).await?;
+    let committed = committed(client, name, None).await?;
     let mut found: BTreeMap<(String, i32), GroupPartition> = BTreeMap::new();
     for offset in committed {
         let partition = at(&mut found, offset.topic, offset.partition);
@@ -97,7 +55,7 @@ pub async fn describe(client: &Client, name: &str) -> Result<DescribeGroupRespon
     for member in group.members {
         let partitions = decode_assignment(member.member_assignment.clone()).unwrap_or_default();
         for (topic, partition) in each(&partitions) {
-            at(&mut found, topic, partition)
+            at(&mut found, topic.to_owned(), partition)
                 .member_id
                 .clone_from(&member.member_id);
         }
@@ -132,22 +90,17 @@ fn at(
         })
 }
 
-fn each(partitions: &Partitions) -> Vec<(String, i32)> {
-    let of_topic = |(topic, numbers): (&String, &Vec<i32>)| {
-        let named = numbers.iter().map(|number| (topic.clone(), *number));
-        named.collect::<Vec<_>>()
-    };
-    partitions.iter().flat_map(of_topic).collect()
-}
-
 fn to_member(member: DescribedGroupMember, partitions: &Partitions) -> GroupMember {
-    let named = |(topic, partition)| TopicPartition { topic, partition };
+    let named = |(topic, partition): (&str, i32)| TopicPartition {
+        topic: topic.to_owned(),
+        partition,
+    };
     GroupMember {
         member_id: member.member_id,
         instance_id: member.group_instance_id.unwrap_or_default(),
         client_id: member.client_id,
         host: member.client_host.trim_start_matches('/').to_owned(),
-        partitions: each(partitions).into_iter().map(named).collect(),
+        partitions: each(partitions).map(named).collect(),
     }
 }
 

@@ -4,9 +4,9 @@ mod describe;
 mod reset;
 
 use fjord_proto::v1::{
-    DeleteGroupRequest, DeleteGroupResponse, DeleteOffsetsRequest, DeleteOffsetsResponse,
-    DescribeGroupRequest, DescribeGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    ListedGroup, ResetOffsetsRequest, ResetOffsetsResponse, TopicPartition,
+    CommittedOffset, DeleteGroupRequest, DeleteGroupResponse, DeleteOffsetsRequest,
+    DeleteOffsetsResponse, DescribeGroupRequest, DescribeGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, ListedGroup, ResetOffsetsRequest, ResetOffsetsResponse, TopicPartition,
     group_service_server::GroupService,
 };
 use fjord_wire::{
@@ -21,7 +21,7 @@ use fjord_wire::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{backend::Backend, error, topics};
+use super::{backend::Backend, committed::committed, error, topics};
 use crate::{api::error::ApiError, metadata::Topic};
 
 const LIST_GROUPS: i16 = 5;
@@ -87,7 +87,7 @@ impl GroupService for Groups {
         if request.topics.is_empty() {
             return Err(error::invalid("name the topics whose offsets are to go"));
         }
-        let committed = describe::committed(&client, &request.group).await?;
+        let committed = committed(&client, &request.group, None).await?;
         let mut asked = OffsetDeleteRequest {
             group_id: request.group,
             topics: Vec::with_capacity(request.topics.len()),
@@ -101,7 +101,7 @@ impl GroupService for Groups {
         for topic in response.topics {
             for partition in topic.partitions {
                 error::check(partition.error_code, None)?;
-                let is_this = |c: &describe::Committed| {
+                let is_this = |c: &CommittedOffset| {
                     c.topic == topic.name && c.partition == partition.partition_index
                 };
                 if !committed.iter().any(is_this) {

@@ -3,14 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fjord_proto::v1::{
-    Position, ResetOffset, ResetOffsetsRequest, ResetOffsetsResponse, reset_offsets_request::To,
+    CommittedOffset, Position, ResetOffset, ResetOffsetsRequest, ResetOffsetsResponse,
+    reset_offsets_request::To,
 };
-use fjord_wire::{
-    ErrorCode,
-    messages::offset_commit_request::{
-        OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-    },
-};
+use fjord_wire::{ErrorCode, messages::offset_commit_request::OffsetCommitRequest};
 use tonic::Status;
 
 use super::explained;
@@ -19,15 +15,13 @@ use crate::{
     coordinator::groups::GroupState,
     grpc::{
         backend::{Backend, Client},
+        committed::{self, Refused, committed},
         error,
-        groups::describe::{self, committed},
+        groups::describe,
         offsets::{self, Place},
         topics,
     },
 };
-
-/// The last version with topics' names.
-const OFFSET_COMMIT: i16 = 9;
 
 /// By topic and partition.
 type ByPartition<T> = BTreeMap<(String, i32), T>;
@@ -38,30 +32,21 @@ pub async fn reset(
     client: &Client,
     request: ResetOffsetsRequest,
 ) -> Result<ResetOffsetsResponse, Status> {
-    let group = request.group.clone();
+    let group = &request.group;
     if group.is_empty() {
         let error = ApiError::new(ErrorCode::InvalidGroupId, "a group needs a name");
         return Err(error::status(&error));
     }
-    refuse_members(client, &group).await?;
-    let dry_run = request.dry_run;
-    let metadata: ByPartition<String> = match &request.to {
-        Some(To::Offsets(offsets)) => offsets
-            .offsets
-            .iter()
-            .map(|c| ((c.topic.clone(), c.partition), c.metadata.clone()))
-            .collect(),
-        _ => ByPartition::new(),
-    };
-    let mut plan = plan(backend, client, request).await?;
-    if !dry_run {
-        let refused = commit(client, &group, &plan, &metadata).await?;
-        for ((topic, partition), code) in refused {
-            let failed = plan
-                .iter_mut()
-                .find(|offset| offset.topic == topic && offset.partition == partition);
+    refuse_members(client, group).await?;
+    let given = given(&request)?;
+    let mut plan = plan(backend, client, &request, &given).await?;
+    if !request.dry_run {
+        for refused in commit(client, group, &plan, &given).await? {
+            let failed = plan.iter_mut().find(|offset| {
+                offset.topic == refused.topic && offset.partition == refused.partition
+            });
             if let Some(failed) = failed {
-                failed.error = error::part_of(code, None);
+                failed.error = Some(error::part(&refused.error));
             }
         }
     }
@@ -83,27 +68,32 @@ async fn refuse_members(client: &Client, group: &str) -> Result<(), Status> {
     }
 }
 
+/// The offsets that the request says itself, if it does.
+fn given(request: &ResetOffsetsRequest) -> Result<ByPartition<&CommittedOffset>, Status> {
+    match &request.to {
+        Some(To::Offsets(offsets)) => Ok(offsets
+            .offsets
+            .iter()
+            .map(|given| ((given.topic.clone(), given.partition), given))
+            .collect()),
+        Some(_) => Ok(ByPartition::new()),
+        None => Err(error::invalid("say where the group is to go on")),
+    }
+}
+
 /// What would be committed.
 async fn plan(
     backend: &Backend,
     client: &Client,
-    request: ResetOffsetsRequest,
+    request: &ResetOffsetsRequest,
+    given: &ByPartition<&CommittedOffset>,
 ) -> Result<Vec<ResetOffset>, Status> {
-    let before: ByPartition<i64> = committed(client, &request.group)
+    let before: ByPartition<i64> = committed(client, &request.group, None)
         .await?
         .into_iter()
         .map(|c| ((c.topic, c.partition), c.offset))
         .collect();
-    let given: ByPartition<i64> = match &request.to {
-        Some(To::Offsets(offsets)) => offsets
-            .offsets
-            .iter()
-            .map(|c| ((c.topic.clone(), c.partition), c.offset))
-            .collect(),
-        Some(_) => ByPartition::new(),
-        None => return Err(error::invalid("say where the group is to go on")),
-    };
-    let mut wanted = partitions(backend, &request)?;
+    let mut wanted = partitions(backend, request)?;
     if wanted.is_empty() {
         wanted = match given.is_empty() {
             true => before.keys().cloned().collect(),
@@ -130,7 +120,7 @@ async fn plan(
                 from.saturating_add(*shift)
             }
             Some(To::Offsets(_)) | None => match given.get(&key) {
-                Some(offset) => *offset,
+                Some(given) => given.offset,
                 None => continue,
             },
         };
@@ -138,7 +128,7 @@ async fn plan(
             before: before.get(&key).copied(),
             topic,
             partition,
-            after: to.clamp(earliest, latest),
+            after: to.min(latest).max(earliest),
             error: None,
         });
     }
@@ -178,54 +168,26 @@ async fn end(client: &Client, topic: &str, partition: i32, place: Place) -> Resu
         .map_err(|error| error::status(&error))
 }
 
-/// Commits a plan; returns the codes of what was refused.
+/// Commits a plan, with the metadata that came with the offsets; returns what was refused.
 async fn commit(
     client: &Client,
     group: &str,
     plan: &[ResetOffset],
-    metadata: &ByPartition<String>,
-) -> Result<ByPartition<i16>, Status> {
-    if plan.is_empty() {
-        return Ok(ByPartition::new());
-    }
-    let mut by_topic: BTreeMap<String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-    for offset in plan {
-        by_topic
-            .entry(offset.topic.clone())
-            .or_default()
-            .push(OffsetCommitRequestPartition {
-                partition_index: offset.partition,
-                committed_offset: offset.after,
-                committed_leader_epoch: -1,
-                committed_metadata: Some(
-                    metadata
-                        .get(&(offset.topic.clone(), offset.partition))
-                        .cloned()
-                        .unwrap_or_default(),
-                ),
-            });
-    }
-    let topic = |(name, partitions)| OffsetCommitRequestTopic {
-        name,
-        partitions,
-        ..OffsetCommitRequestTopic::default()
-    };
-    let request = OffsetCommitRequest {
+    given: &ByPartition<&CommittedOffset>,
+) -> Result<Vec<Refused>, Status> {
+    let as_administrator = OffsetCommitRequest {
         group_id: group.to_owned(),
         // Not as a member.
         generation_id_or_member_epoch: -1,
-        topics: by_topic.into_iter().map(topic).collect(),
         ..OffsetCommitRequest::default()
     };
-    let response = client.call(OFFSET_COMMIT, request).await?;
-    let mut refused = ByPartition::new();
-    for topic in response.topics {
-        for partition in topic.partitions {
-            if partition.error_code != 0 {
-                let key = (topic.name.clone(), partition.partition_index);
-                refused.insert(key, partition.error_code);
-            }
-        }
-    }
-    Ok(refused)
+    let metadata = |key: &(String, i32)| given.get(key).map(|given| given.metadata.clone());
+    let offset = |planned: &ResetOffset| CommittedOffset {
+        topic: planned.topic.clone(),
+        partition: planned.partition,
+        offset: planned.after,
+        metadata: metadata(&(planned.topic.clone(), planned.partition)).unwrap_or_default(),
+    };
+    let offsets = plan.iter().map(offset).collect();
+    committed::commit(client, as_administrator, offsets).await
 }

@@ -1,6 +1,6 @@
 //! What the tests of messages share: every message with its versions, and the vectors.
 #![allow(dead_code, reason = "no test uses all of it")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 pub mod strategies;
 
