@@ -10,6 +10,7 @@
 //! protocols share every check, every error and the one log, and what one writes the other reads.
 
 mod backend;
+mod calls;
 mod cluster;
 mod committed;
 mod configs;
@@ -17,6 +18,7 @@ mod consumer;
 mod error;
 mod fetch;
 mod groups;
+mod methods;
 mod numbers;
 mod offsets;
 mod producer;

@@ -66,6 +66,9 @@ pub struct Consumer {
     /// How many records were taken since credit was given back.
     taken: u32,
     commits: u64,
+    /// The last seek of each partition where it has not taken effect yet: records that come before are not wanted.
+    seeks: BTreeMap<(String, i32), u64>,
+    seek_count: u64,
     patience: Patience,
 }
 
@@ -89,6 +92,8 @@ impl Client {
             release_due: false,
             taken: 0,
             commits: 0,
+            seeks: BTreeMap::new(),
+            seek_count: 0,
         };
         while consumer.stream.is_none() {
             consumer.open().await?;
@@ -167,11 +172,12 @@ impl Consumer {
         let commit = Commit {
             id,
             offsets: offsets.clone(),
+            through: 0,
         };
         self.send(Command::Commit(commit)).await?;
         let limit = self.client.options().request_timeout;
-        let failures = match timeout(limit, self.committed(id)).await {
-            Ok(failures) => failures?,
+        let committed = match timeout(limit, self.committed(id)).await {
+            Ok(committed) => committed?,
             Err(_) => {
                 return Err(Error::Timeout {
                     address: self.client.address(),
@@ -179,7 +185,9 @@ impl Consumer {
                 });
             }
         };
-        if let Some(error) = failures.into_iter().find_map(|failure| failure.error) {
+        let mut failures = committed.failures.into_iter();
+        let failed = failures.find_map(|failure| failure.error);
+        if let Some(error) = committed.error.or(failed) {
             return Err(error.into());
         }
         for CommittedOffset {
@@ -197,7 +205,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// Goes on at another place of an assigned partition. Records that were on their way already may still come first.
+    /// Goes on at another place of an assigned partition: the next records of it that [`next`](Self::next) returns are
+    /// from there, and those that were on their way already are dropped. If the place cannot be found, `next` says so,
+    /// and reading goes on behind what was dropped.
     ///
     /// # Errors
     ///
@@ -209,13 +219,18 @@ impl Consumer {
             Start::Earliest => seek::To::Position(Position::Earliest.into()),
             Start::Latest => seek::To::Position(Position::Latest.into()),
         };
+        self.seek_count += 1;
+        let id = self.seek_count;
         self.send(Command::Seek(v1::Seek {
             topic: topic.to_owned(),
             partition,
             to: Some(to),
+            id,
         }))
         .await?;
-        self.positions.remove(&(topic.to_owned(), partition));
+        let key = (topic.to_owned(), partition);
+        self.positions.remove(&key);
+        self.seeks.insert(key, id);
         Ok(())
     }
 
@@ -225,7 +240,8 @@ impl Consumer {
     ///
     /// [`Error::Disconnected`] if the stream is broken.
     pub async fn pause(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        self.send(Command::Pause(v1::Pause { partitions })).await
+        self.send(Command::Pause(v1::Pause { partitions, id: 0 }))
+            .await
     }
 
     /// Lets records of paused partitions come again; of all if none is named.
@@ -234,7 +250,8 @@ impl Consumer {
     ///
     /// [`Error::Disconnected`] if the stream is broken.
     pub async fn resume(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        self.send(Command::Resume(v1::Resume { partitions })).await
+        self.send(Command::Resume(v1::Resume { partitions, id: 0 }))
+            .await
     }
 
     /// Leaves the group, so that others get the partitions at once. Nothing is committed by it.
@@ -285,6 +302,15 @@ impl Consumer {
                 }
                 Some(Event::Revoked(revoked))
             }
+            consume_response::Event::Records(batch)
+                if self
+                    .seeks
+                    .contains_key(&(batch.topic.clone(), batch.partition)) =>
+            {
+                // It was read before the seek.
+                self.taken += batch.records.len() as u32;
+                None
+            }
             consume_response::Event::Records(mut batch) => {
                 if let Some(error) = batch.error.take() {
                     return Err(error.into());
@@ -294,6 +320,13 @@ impl Consumer {
                 self.positions
                     .insert((batch.topic.clone(), batch.partition), batch.next_offset);
                 Some(Event::Records(batch))
+            }
+            consume_response::Event::Positioned(positioned) => {
+                self.seeks.retain(|_, id| *id != positioned.id);
+                if let Some(error) = positioned.error {
+                    return Err(error.into());
+                }
+                None
             }
             // The answer to a commit that nobody waited for any more.
             consume_response::Event::Committed(_) => None,
@@ -324,11 +357,11 @@ impl Consumer {
     }
 
     /// Waits for the answer to a commit; what else comes waits for the application. That is bounded by the credit.
-    async fn committed(&mut self, id: u64) -> Result<Vec<v1::CommitFailure>> {
+    async fn committed(&mut self, id: u64) -> Result<v1::Committed> {
         loop {
             match self.event().await? {
                 consume_response::Event::Committed(committed) if committed.id == id => {
-                    return Ok(committed.failures);
+                    return Ok(committed);
                 }
                 consume_response::Event::Committed(_) => {}
                 other => self.waiting.push_back(other),
@@ -350,6 +383,7 @@ impl Consumer {
             Ok(member) => {
                 self.taken = 0;
                 self.release_due = false;
+                self.seeks.clear();
                 self.stream = Some(member);
                 Ok(())
             }
