@@ -1,9 +1,9 @@
 //! The gRPC API: one file per service of `proto/fjord/v1`.
 //!
 //! ```text
-//!   gRPC client ─► server ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
-//!                                │                                       │
-//!                     records: proto ⇄ record batches              error: codes ─► statuses
+//!   gRPC client ─► server ─► calls ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
+//!                              │          │                                       │
+//!                           metrics   records: proto ⇄ record batches      error: codes ─► statuses
 //! ```
 //!
 //! A service says in its own words what a Kafka client would ask for, and hands it to the same handlers. So both
