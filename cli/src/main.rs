@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod failure;
 mod format;
+mod interrupt;
 mod output;
 mod progress;
 
@@ -71,7 +72,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut after_output = false;
     for argument in arguments {
-        if argument == "--output=json" || (after_output && argument == "json") {
+        let joined = ["--output=json", "-o=json", "-ojson"];
+        if joined.iter().any(|form| argument == *form) || (after_output && argument == "json") {
             return true;
         }
         after_output = argument == "--output" || argument == "-o";
@@ -96,6 +98,8 @@ mod tests {
         assert!(wants("fjord topic --output json nonsense"));
         assert!(wants("fjord --output=json"));
         assert!(wants("fjord -o json"));
+        assert!(wants("fjord -ojson"));
+        assert!(wants("fjord -o=json"));
         assert!(!wants("fjord produce json --output text"));
     }
 }

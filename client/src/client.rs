@@ -1,28 +1,21 @@
 //! The connection to the cluster: one channel to one of several brokers, replaced when it breaks.
 
 use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use tonic::{
-    Request, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
     Result,
-    error::{Attempt, Error, root_cause},
+    connect::{connect_any, parse_addresses},
+    error::Error,
+    retry::Patience,
 };
-
-/// HTTP/2's window of one stream: at 1 ms of round trip enough for 8 GB/s.
-const STREAM_WINDOW_BYTES: u32 = 8 << 20;
-/// HTTP/2's window of the whole connection.
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// How often an open stream is asked whether the other side is still there.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// How long the other side may take to say so.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a [`Client`] connects and calls.
 #[derive(Debug, Clone)]
@@ -59,6 +52,8 @@ struct Shared {
     current: Mutex<Connection>,
     /// Held while somebody connects again, so that others wait for that and do not connect too.
     reconnecting: tokio::sync::Mutex<()>,
+    /// Whether a call was ever answered, so that it is known that a broker is there.
+    answered: AtomicBool,
 }
 
 /// A channel, and which of the addresses it leads to.
@@ -104,6 +99,7 @@ impl Client {
                 options,
                 current: Mutex::new(current),
                 reconnecting: tokio::sync::Mutex::new(()),
+                answered: AtomicBool::new(false),
             }),
         })
     }
@@ -169,6 +165,69 @@ impl Client {
         )
     }
 
+    /// Makes a call that changes nothing, and makes it again while the broker is not available or the connection
+    /// breaks, for as long as one request may take.
+    ///
+    /// A connection that breaks before anything was ever answered is told at once: there is hardly a broker there.
+    pub(crate) async fn read<Q, R, Answer>(
+        &self,
+        message: Q,
+        call: impl Fn(Channel, Request<Q>) -> Answer,
+    ) -> Result<R>
+    where
+        Q: Clone,
+        Answer: Future<Output = Result<Response<R>, Status>>,
+    {
+        let limit = self.shared.options.request_timeout;
+        let until = Instant::now() + limit;
+        let mut patience = Patience::new(limit);
+        let mut before: Option<Error> = None;
+        loop {
+            let connection = self.connection();
+            let mut request = Request::new(message.clone());
+            request.set_timeout(until.saturating_duration_since(Instant::now()));
+            let answer = call(connection.channel.clone(), request).await;
+            let error = match self.answered(&connection, answer).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match (&error, before.take()) {
+                // Why there was so little time left says more.
+                (Error::Timeout { .. }, Some(before)) => return Err(before),
+                (error, _) if error.is_unavailable() && self.has_answered() => {}
+                _ => return Err(error),
+            }
+            patience.wait(error.clone()).await?;
+            before = Some(error);
+        }
+    }
+
+    /// What a call came to, noting whether a broker has spoken.
+    pub(crate) async fn answered<R>(
+        &self,
+        connection: &Connection,
+        answer: Result<Response<R>, Status>,
+    ) -> Result<R> {
+        let outcome = match answer {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(self.failed(connection, &status).await),
+        };
+        if matches!(outcome, Ok(_) | Err(Error::Api(_))) {
+            self.note_answer();
+        }
+        outcome
+    }
+
+    /// Notes that a broker has spoken.
+    pub(crate) fn note_answer(&self) {
+        self.shared.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a broker was ever there.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
     /// The error of a call; if the connection broke, the next call goes to the next broker.
     pub(crate) async fn failed(&self, connection: &Connection, status: &Status) -> Error {
         let error = self.error(connection, status);
@@ -177,116 +236,5 @@ impl Client {
             let _ = self.reconnect(connection).await;
         }
         error
-    }
-}
-
-/// Takes a list of addresses apart: `host:port`, separated by commas. `[::1]:9192` is an address too.
-///
-/// # Errors
-///
-/// [`Error::Invalid`] if there is none, or one has no host or port.
-pub fn parse_addresses(list: &str) -> Result<Vec<String>> {
-    let addresses: Vec<String> = list
-        .split(',')
-        .map(str::trim)
-        .filter(|address| !address.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if addresses.is_empty() {
-        return Err(Error::Invalid(
-            "no broker address: name at least one HOST:PORT".to_owned(),
-        ));
-    }
-    for address in &addresses {
-        let port = address
-            .rsplit_once(':')
-            .filter(|(host, _)| !host.is_empty() && (!host.contains(':') || host.ends_with(']')))
-            .and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none_or(|port| port == 0) {
-            return Err(Error::Invalid(format!(
-                "{address:?} is not an address: write HOST:PORT, such as localhost:9192"
-            )));
-        }
-    }
-    Ok(addresses)
-}
-
-/// Tries the addresses in order, beginning with `first`.
-async fn connect_any(
-    addresses: &[String],
-    first: usize,
-    options: &ClientOptions,
-) -> Result<(Channel, usize)> {
-    let mut tried = Vec::new();
-    for step in 0..addresses.len() {
-        let place = (first + step) % addresses.len();
-        let address = &addresses[place];
-        match connect_one(address, options).await {
-            Ok(channel) => return Ok((channel, place)),
-            Err(cause) => tried.push(Attempt {
-                address: address.clone(),
-                cause,
-            }),
-        }
-    }
-    Err(Error::Connect { tried })
-}
-
-async fn connect_one(address: &str, options: &ClientOptions) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| root_cause(&error))?
-        .tcp_nodelay(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .connect_timeout(options.connect_timeout);
-    // Over all addresses that the name stands for; the endpoint's own timeout is for each of them.
-    match tokio::time::timeout(options.connect_timeout, endpoint.connect()).await {
-        Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(error)) => Err(root_cause(&error)),
-        Err(_) => Err(format!(
-            "no connection within {} s",
-            options.connect_timeout.as_secs_f64()
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked() {
-        assert_eq!(
-            parse_addresses("a:1, b:2,").expect("two"),
-            vec!["a:1".to_owned(), "b:2".to_owned()]
-        );
-        assert_eq!(parse_addresses("[::1]:9").expect("one").len(), 1);
-        for wrong in ["", ",", "a", "a:", ":1", "a:0", "a:b", "::1", "a:70000"] {
-            assert!(parse_addresses(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_told_with_each_address() {
-        // Two ports that were free a moment ago.
-        let free = || {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.local_addr().expect("an address").to_string()
-        };
-        let (first, second) = (free(), free());
-        let error = Client::connect(&format!("{first},{second}"), ClientOptions::default())
-            .await
-            .expect_err("nobody listens");
-        let Error::Connect { tried } = error else {
-            panic!("{error}")
-        };
-        let addresses: Vec<_> = tried.iter().map(|attempt| &attempt.address).collect();
-        assert_eq!(addresses, [&first, &second]);
-        assert!(
-            tried[0].cause.to_lowercase().contains("refused"),
-            "{tried:?}"
-        );
     }
 }

@@ -81,6 +81,15 @@ impl Error {
         }
     }
 
+    /// Whether nobody could take the request: the broker says so, or the connection broke.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Disconnected { .. } => true,
+            Self::Api(error) => error.code == Code::Unavailable && error.retriable,
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Invalid(_) | Self::Closed => false,
+        }
+    }
+
     /// The broker's name for what went wrong, such as `UNKNOWN_TOPIC_OR_PARTITION`; empty if it did not name it.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -214,6 +223,23 @@ mod tests {
         assert!(error.is_retriable());
         let error = decode(&Status::unimplemented(""));
         assert!(!error.to_string().is_empty());
+    }
+
+    #[test]
+    fn what_nobody_could_take_is_told_from_a_refusal() {
+        let reset = Status::from_error(Box::new(std::io::Error::other("reset")));
+        assert!(decode(&reset).is_unavailable());
+        assert!(decode(&Status::unavailable("starting")).is_unavailable());
+        assert!(!decode(&Status::cancelled(TIMED_OUT)).is_unavailable());
+        // Kafka calls it retriable, but there is an answer.
+        let details = ErrorDetails::with_error_info(
+            "UNKNOWN_TOPIC_OR_PARTITION",
+            ERROR_DOMAIN,
+            HashMap::from([(RETRIABLE.to_owned(), "true".to_owned())]),
+        );
+        let status = Status::with_error_details(Code::NotFound, "there is no topic a", details);
+        let error = decode(&status);
+        assert!(error.is_retriable() && !error.is_unavailable());
     }
 
     #[test]

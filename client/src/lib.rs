@@ -29,13 +29,15 @@
 
 mod admin;
 mod client;
+mod connect;
 mod consumer;
 mod error;
 mod fetcher;
 mod producer;
 mod retry;
 
-pub use client::{Client, ClientOptions, parse_addresses};
+pub use client::{Client, ClientOptions};
+pub use connect::parse_addresses;
 pub use consumer::{Consumer, Event, SubscribeOptions};
 pub use error::{ApiError, Attempt, Error};
 pub use fetcher::{FetchOptions, Fetched, Fetcher, Start};

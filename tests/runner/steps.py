@@ -97,6 +97,7 @@ STEPS = [
         ),
         groups=EVERY,
     ),
+    Step("build-cli", always(cargo("build", "--release", "-p", "fjord-cli")), after=BUILD),
     Step("format", always(["cargo", "fmt", "--all", "--check"]), groups=CHECK),
     Step(
         "python",
@@ -114,6 +115,7 @@ STEPS = [
     Step("clients", pytest("clients", quick=("-k", "confluent or kcat")), CLIENT_NEEDS, BUILD, groups=EVERY),
     Step("features", pytest("features"), PYTHON_NEEDS, BUILD, groups=EVERY),
     Step("grpc", pytest("grpc_api"), (install.python,), BUILD),
+    Step("cli", pytest("cli"), (install.python,), (*BUILD, "build-cli")),
     Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
@@ -125,10 +127,12 @@ STEPS = [
 
 if PEER_IS_KAFKA:
     # It has no gRPC API.
-    STEPS = [step for step in STEPS if step.name != "grpc"]
+    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli")]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]
+if "FJORD_CLI" in os.environ:
+    STEPS = [step for step in STEPS if step.name != "build-cli"]
 
 
 def chosen(names: list[str]) -> tuple[list[Step], str]:

@@ -50,9 +50,10 @@ impl FromStr for Place {
     }
 }
 
-/// So long before `now_ms`.
+/// So long before `now_ms`; 1970 if that is before, since no record is older.
 pub fn millis_ago(ago: Duration, now_ms: i64) -> i64 {
-    now_ms.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
+    let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+    now_ms.saturating_sub(ago_ms).max(0)
 }
 
 #[cfg(test)]
@@ -77,5 +78,6 @@ mod tests {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
         assert_eq!(millis_ago(Duration::from_secs(1), 1500), 500);
+        assert_eq!(millis_ago(Duration::from_secs(2), 1500), 0);
     }
 }

@@ -117,8 +117,8 @@ struct InHeader<'a> {
 ///
 /// A sentence, if it is none.
 pub fn parse_record(line: &[u8]) -> Result<InputRecord, String> {
-    let record: InRecord<'_> =
-        serde_json::from_slice(line).map_err(|error| format!("no JSON record: {error}"))?;
+    let record: InRecord<'_> = serde_json::from_slice(line)
+        .map_err(|error| format!("no JSON record: {}", said(&error)))?;
     let timestamp_ms = match (record.timestamp_ms, record.timestamp) {
         (Some(_), Some(_)) => return Err("both timestamp and timestamp_ms".to_owned()),
         (Some(millis), None) => Some(millis),
@@ -138,6 +138,13 @@ pub fn parse_record(line: &[u8]) -> Result<InputRecord, String> {
         timestamp_ms,
         partition: record.partition,
     })
+}
+
+/// What is wrong. Its line is the only one here, and not the one that a reader of a file counts.
+fn said(error: &serde_json::Error) -> String {
+    error
+        .to_string()
+        .replace(" at line 1 column ", " at column ")
 }
 
 fn one_of(
@@ -257,5 +264,7 @@ mod tests {
                 String::from_utf8_lossy(wrong)
             );
         }
+        let error = parse_record(br#"{"key": "a", value}"#).expect_err("no record");
+        assert!(error.ends_with(" at column 14"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use fjord_proto::v1::{
     ConsumeRequest, ConsumeResponse, Subscribe, consume_request::Command, consume_response::Event,
     consumer_service_client::ConsumerServiceClient,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -34,12 +34,17 @@ impl Member {
         commands.try_send(first).expect("the channel is empty");
         let mut service = ConsumerServiceClient::new(connection.channel.clone())
             .max_decoding_message_size(client.options().max_message_bytes);
-        match service.consume(ReceiverStream::new(requests)).await {
-            Ok(response) => Ok(Self {
+        let limit = client.options().request_timeout;
+        match timeout(limit, service.consume(ReceiverStream::new(requests))).await {
+            Ok(Ok(response)) => Ok(Self {
                 commands,
                 events: response.into_inner(),
             }),
-            Err(status) => Err(client.error(connection, &status)),
+            Ok(Err(status)) => Err(client.error(connection, &status)),
+            Err(_) => Err(Error::Timeout {
+                address: client.address(),
+                after: limit,
+            }),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod member;
 mod options;
+mod session;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -176,8 +177,8 @@ impl Consumer {
         };
         self.send(Command::Commit(commit)).await?;
         let limit = self.client.options().request_timeout;
-        let committed = match timeout(limit, self.committed(id)).await {
-            Ok(committed) => committed?,
+        let refused = match timeout(limit, self.committed(id)).await {
+            Ok(refused) => refused?,
             Err(_) => {
                 return Err(Error::Timeout {
                     address: self.client.address(),
@@ -185,9 +186,7 @@ impl Consumer {
                 });
             }
         };
-        let mut failures = committed.failures.into_iter();
-        let failed = failures.find_map(|failure| failure.error);
-        if let Some(error) = committed.error.or(failed) {
+        if let Some(error) = refused {
             return Err(error.into());
         }
         for CommittedOffset {
@@ -277,141 +276,5 @@ impl Consumer {
                 address,
                 after: limit,
             })
-    }
-
-    /// Notes an event, and returns it if it is one for the application.
-    fn take(&mut self, event: consume_response::Event) -> Result<Option<Event>> {
-        Ok(match event {
-            consume_response::Event::Assigned(assigned) => {
-                self.positions.clear();
-                self.assigned = assigned
-                    .partitions
-                    .iter()
-                    .map(|partition| TopicPartition {
-                        topic: partition.topic.clone(),
-                        partition: partition.partition,
-                    })
-                    .collect();
-                Some(Event::Assigned(assigned))
-            }
-            consume_response::Event::Revoked(revoked) => {
-                self.assigned.clear();
-                self.release_due = !revoked.lost;
-                if revoked.lost {
-                    self.positions.clear();
-                }
-                Some(Event::Revoked(revoked))
-            }
-            consume_response::Event::Records(batch)
-                if self
-                    .seeks
-                    .contains_key(&(batch.topic.clone(), batch.partition)) =>
-            {
-                // It was read before the seek.
-                self.taken += batch.records.len() as u32;
-                None
-            }
-            consume_response::Event::Records(mut batch) => {
-                if let Some(error) = batch.error.take() {
-                    return Err(error.into());
-                }
-                // There are never more in a message than it takes bytes to say so.
-                self.taken += batch.records.len() as u32;
-                self.positions
-                    .insert((batch.topic.clone(), batch.partition), batch.next_offset);
-                Some(Event::Records(batch))
-            }
-            consume_response::Event::Positioned(positioned) => {
-                self.seeks.retain(|_, id| *id != positioned.id);
-                if let Some(error) = positioned.error {
-                    return Err(error.into());
-                }
-                None
-            }
-            // The answer to a commit that nobody waited for any more.
-            consume_response::Event::Committed(_) => None,
-        })
-    }
-
-    /// Tells the broker what is due, and waits for what it has to say.
-    async fn receive(&mut self) -> Result<consume_response::Event> {
-        if self.release_due {
-            self.send(Command::Release(v1::Release {})).await?;
-            self.release_due = false;
-        }
-        if self.taken >= self.options.credit_records / 2 {
-            let records = self.taken;
-            self.send(Command::Credit(v1::Credit { records })).await?;
-            self.taken = 0;
-        }
-        self.event().await
-    }
-
-    async fn event(&mut self) -> Result<consume_response::Event> {
-        let Some(member) = &mut self.stream else {
-            return Err(member::ended(&self.client));
-        };
-        let event = member.event(&self.client).await?;
-        self.patience.succeeded();
-        Ok(event)
-    }
-
-    /// Waits for the answer to a commit; what else comes waits for the application. That is bounded by the credit.
-    async fn committed(&mut self, id: u64) -> Result<v1::Committed> {
-        loop {
-            match self.event().await? {
-                consume_response::Event::Committed(committed) if committed.id == id => {
-                    return Ok(committed);
-                }
-                consume_response::Event::Committed(_) => {}
-                other => self.waiting.push_back(other),
-            }
-        }
-    }
-
-    async fn send(&mut self, command: Command) -> Result<()> {
-        match &self.stream {
-            Some(member) => member.send(&self.client, command).await,
-            None => Err(member::ended(&self.client)),
-        }
-    }
-
-    /// Joins the group, or waits after a failure that may pass.
-    async fn open(&mut self) -> Result<()> {
-        let connection = self.client.connection();
-        match Member::join(&self.client, &connection, self.options.subscribe()).await {
-            Ok(member) => {
-                self.taken = 0;
-                self.release_due = false;
-                self.seeks.clear();
-                self.stream = Some(member);
-                Ok(())
-            }
-            Err(error) => {
-                let broken = matches!(error, Error::Disconnected { .. });
-                self.patience.wait(error).await?;
-                if broken && let Err(error) = self.client.reconnect(&connection).await {
-                    self.patience.wait(error).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// The stream broke: the partitions are lost, if there were any.
-    async fn lost(&mut self, error: Error) -> Result<Option<Event>> {
-        self.stream = None;
-        if !error.is_retriable() {
-            return Err(error);
-        }
-        if self.assigned.is_empty() {
-            self.patience.wait(error).await?;
-            return Ok(None);
-        }
-        self.positions.clear();
-        Ok(Some(Event::Revoked(Revoked {
-            partitions: std::mem::take(&mut self.assigned),
-            lost: true,
-        })))
     }
 }

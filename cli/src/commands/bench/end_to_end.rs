@@ -12,7 +12,7 @@ use super::{
     LoadArgs,
     load::{Load, Pool, record},
     measured::Measured,
-    topic::BenchTopic,
+    topic::{BenchTopic, on_topic},
 };
 use crate::{
     args::Context,
@@ -83,12 +83,10 @@ struct Received {
 ///
 /// Why it failed.
 pub async fn run(context: &Context, args: EndToEndArgs) -> Result<(), Failure> {
-    let client = context.client().await?;
-    let topic = BenchTopic::prepare(&client, &args.load).await?;
-    let measured = measure(context, &args, &client, &topic).await;
-    let cleaned = topic.clean_up(&client).await;
-    measured?.print(context)?;
-    cleaned
+    on_topic(context, &args.load, async |client, topic| {
+        measure(context, &args, client, topic).await
+    })
+    .await
 }
 
 async fn measure(

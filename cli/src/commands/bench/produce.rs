@@ -8,7 +8,7 @@ use super::{
     LoadArgs,
     load::{Acknowledged, Load, Pool},
     measured::Measured,
-    topic::BenchTopic,
+    topic::{BenchTopic, on_topic},
 };
 use crate::{
     args::Context, commands::produce::DeliveryArgs, failure::Failure, format::histogram::latencies,
@@ -38,12 +38,10 @@ pub struct ProduceArgs {
 ///
 /// Why it failed.
 pub async fn run(context: &Context, args: ProduceArgs) -> Result<(), Failure> {
-    let client = context.client().await?;
-    let topic = BenchTopic::prepare(&client, &args.load).await?;
-    let measured = measure(context, &args, &client, &topic).await;
-    let cleaned = topic.clean_up(&client).await;
-    measured?.print(context)?;
-    cleaned
+    on_topic(context, &args.load, async |client, topic| {
+        measure(context, &args, client, topic).await
+    })
+    .await
 }
 
 async fn measure(

@@ -7,8 +7,31 @@ use fjord_client::{
     proto::{CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest},
 };
 
-use super::LoadArgs;
-use crate::failure::Failure;
+use super::{LoadArgs, measured::Measured};
+use crate::{args::Context, failure::Failure, interrupt::Interrupts};
+
+/// Measures on a topic, and prints the result. A topic of the measurement's own is deleted whatever comes of it, also
+/// if it is interrupted.
+///
+/// # Errors
+///
+/// Why it failed.
+pub async fn on_topic(
+    context: &Context,
+    load: &LoadArgs,
+    measure: impl AsyncFnOnce(&Client, &BenchTopic) -> Result<Measured, Failure>,
+) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let client = context.client().await?;
+    let topic = BenchTopic::prepare(&client, load).await?;
+    let measured = tokio::select! {
+        measured = measure(&client, &topic) => measured,
+        () = interrupts.next() => Err(Failure::Other("interrupted before there was a result".to_owned())),
+    };
+    let cleaned = topic.clean_up(&client).await;
+    measured?.print(context)?;
+    cleaned
+}
 
 /// The topic.
 pub struct BenchTopic {
@@ -23,7 +46,7 @@ impl BenchTopic {
     /// # Errors
     ///
     /// What the broker says.
-    pub async fn prepare(client: &Client, args: &LoadArgs) -> Result<Self, Failure> {
+    async fn prepare(client: &Client, args: &LoadArgs) -> Result<Self, Failure> {
         let temporary = args.topic.is_none();
         let name = args
             .topic
@@ -57,7 +80,7 @@ impl BenchTopic {
     /// # Errors
     ///
     /// What the broker says.
-    pub async fn clean_up(&self, client: &Client) -> Result<(), Failure> {
+    async fn clean_up(&self, client: &Client) -> Result<(), Failure> {
         if self.temporary {
             let request = DeleteTopicRequest {
                 topic: self.name.to_string(),

@@ -1,12 +1,14 @@
 //! `fjord config`.
 
 mod alter;
+mod changes;
 mod describe;
 
 use clap::{Args, Subcommand};
 use fjord_client::proto::{Config, ConfigResource, ConfigSource, config_resource::Resource};
 use serde_json::{Value, json};
 
+pub use self::changes::Changes;
 use crate::{args::Context, failure::Failure};
 
 /// Describe and change configs of topics and brokers

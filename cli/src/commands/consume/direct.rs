@@ -8,7 +8,7 @@ use fjord_client::{
 };
 use jiff::Timestamp;
 
-use super::{ConsumeArgs, Printer, interrupted};
+use super::{ConsumeArgs, Printer};
 use crate::{
     failure::Failure,
     format::place::{Place, millis_ago},
@@ -32,13 +32,8 @@ pub async fn run(client: &Client, args: &ConsumeArgs, mut printer: Printer) -> R
         ..FetchOptions::default()
     };
     let mut fetcher = client.fetcher(partitions, options);
-    let mut stop = std::pin::pin!(interrupted());
     while !printer.is_done() {
-        let batch = tokio::select! {
-            batch = fetcher.next_batch() => batch?,
-            () = &mut stop => return Ok(()),
-        };
-        let Some(batch) = batch else {
+        let Some(batch) = fetcher.next_batch().await? else {
             break;
         };
         printer.print(&batch)?;

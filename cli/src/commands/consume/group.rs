@@ -1,4 +1,5 @@
-//! Reading as a member of a group, which commits what is printed.
+//! Reading as a member of a group, which commits what is printed, and where it began in the partitions that it got, so
+//! that the group goes on there even if nothing came.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,12 +8,12 @@ use std::{
 
 use fjord_client::{
     Client, Consumer, Event, Position, SubscribeOptions,
-    proto::{Assigned, CommittedOffset},
+    proto::{Assigned, AssignedPartition, CommittedOffset},
 };
 use tokio::time::sleep_until;
 
-use super::{ConsumeArgs, Printer, direct::offsets, interrupted};
-use crate::{failure::Failure, format::place::Place};
+use super::{ConsumeArgs, Printer, direct::offsets};
+use crate::{failure::Failure, format::place::Place, interrupt::Interrupts};
 
 /// How often is committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ pub async fn run(
     args: &ConsumeArgs,
     group: &str,
     printer: Printer,
+    interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
     let mut options = SubscribeOptions::new(group, args.topics.iter().cloned());
     options.pattern = args.pattern.clone().unwrap_or_default();
@@ -49,9 +51,13 @@ pub async fn run(
             ));
         }
     };
+    let consumer = tokio::select! {
+        consumer = client.consumer(options) => consumer?,
+        () = interrupts.next() => return Ok(()),
+    };
     let mut member = Member {
         client,
-        consumer: client.consumer(options).await?,
+        consumer,
         printer,
         until_end: args.until_end,
         ends: BTreeMap::new(),
@@ -59,7 +65,7 @@ pub async fn run(
         committed_at: Instant::now(),
         has_partitions: false,
     };
-    let outcome = member.read().await;
+    let outcome = member.read(interrupts).await;
     // Whatever happened: what is printed is committed, and others get the partitions at once.
     let committed = member.commit().await;
     let left = member.consumer.leave().await;
@@ -76,20 +82,19 @@ struct Member<'a> {
     until_end: bool,
     /// Where the assigned partitions ended that are not read until there; with `until_end`.
     ends: BTreeMap<Partition, i64>,
-    /// Behind what is printed and not committed.
+    /// Behind what is printed, or where a partition began, and not committed.
     printed: BTreeMap<Partition, i64>,
     committed_at: Instant,
     has_partitions: bool,
 }
 
 impl Member<'_> {
-    async fn read(&mut self) -> Result<(), Failure> {
-        let mut stop = std::pin::pin!(interrupted());
+    async fn read(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
         while !self.is_done() {
             let commit_at = self.committed_at + COMMIT_INTERVAL;
             let event = tokio::select! {
                 biased;
-                () = &mut stop => return Ok(()),
+                () = interrupts.next() => return Ok(()),
                 () = sleep_until(commit_at.into()), if !self.printed.is_empty() => {
                     self.commit().await?;
                     continue;
@@ -127,11 +132,12 @@ impl Member<'_> {
         self.printer.is_done() || (self.until_end && self.has_partitions && self.ends.is_empty())
     }
 
-    /// Notes where the partitions end that are not read until there.
+    /// Notes where the partitions begin, and where those end that are not read until there.
     async fn assigned(&mut self, assigned: Assigned) -> Result<(), Failure> {
         self.has_partitions = true;
-        self.printed.clear();
         self.ends.clear();
+        let begin = |one: &AssignedPartition| ((one.topic.clone(), one.partition), one.offset);
+        self.printed = assigned.partitions.iter().map(begin).collect();
         if !self.until_end {
             return Ok(());
         }

@@ -5,7 +5,6 @@ mod group;
 mod printer;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::direct::offsets;
 use self::printer::Printer;
@@ -18,6 +17,7 @@ use crate::{
         render::{Renderer, Shape},
         template::{TEMPLATE_HELP, Template},
     },
+    interrupt::Interrupts,
     output::Output,
 };
 
@@ -108,11 +108,18 @@ fn template_help() -> String {
 ///
 /// Why it failed.
 pub async fn run(context: &Context, args: ConsumeArgs) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
     let printer = Printer::new(args.renderer(context.output), args.count);
-    let client = context.client().await?;
+    let client = tokio::select! {
+        client = context.client() => client?,
+        () = interrupts.next() => return Ok(()),
+    };
     match args.group.clone() {
-        Some(group) => group::run(&client, &args, &group, printer).await,
-        None => direct::run(&client, &args, printer).await,
+        Some(group) => group::run(&client, &args, &group, printer, &mut interrupts).await,
+        None => tokio::select! {
+            read = direct::run(&client, &args, printer) => read,
+            () = interrupts.next() => Ok(()),
+        },
     }
 }
 
@@ -134,22 +141,5 @@ impl ConsumeArgs {
             null: self.null.0.clone(),
             delimiter: self.delimiter.0.clone(),
         }
-    }
-}
-
-/// Waits until somebody wants this to end.
-async fn interrupted() {
-    match (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        // Then the signal ends the process.
-        _ => std::future::pending().await,
     }
 }

@@ -14,7 +14,16 @@ const LISTS: usize = 64;
 /// Waits for deliveries in a task of its own.
 pub struct Collector {
     lists: mpsc::Sender<Vec<Delivery>>,
-    task: JoinHandle<Result<Summary, Error>>,
+    task: JoinHandle<Counted>,
+}
+
+/// What became of all records that were sent.
+#[derive(Default)]
+pub struct Counted {
+    /// Those that were delivered.
+    pub delivered: Summary,
+    /// The first delivery that failed.
+    pub failed: Option<Error>,
 }
 
 /// How many records went where.
@@ -36,40 +45,55 @@ impl Collector {
     pub fn start(progress: Progress) -> Self {
         let (lists, mut receiver) = mpsc::channel::<Vec<Delivery>>(LISTS);
         let task = tokio::spawn(async move {
-            let mut summary = Summary::default();
+            let mut counted = Counted::default();
             while let Some(list) = receiver.recv().await {
-                let count = list.len() as u64;
                 for delivery in list {
-                    summary.add(&delivery.await?);
+                    match delivery.await {
+                        Ok(delivered) => {
+                            counted.delivered.add(&delivered);
+                            progress.add(1);
+                        }
+                        Err(error) => counted.failed = counted.failed.or(Some(error)),
+                    }
                 }
-                progress.add(count);
+                // Nothing more is to be sent; what has been is counted to its end.
+                if counted.failed.is_some() {
+                    receiver.close();
+                }
             }
-            Ok(summary)
+            counted
         });
         Self { lists, task }
     }
 
-    /// Takes deliveries. False if one has failed before.
-    pub async fn take(&mut self, list: Vec<Delivery>) -> bool {
-        if list.is_empty() {
-            return !self.lists.is_closed();
-        }
-        self.lists.send(list).await.is_ok()
-    }
-
-    /// Waits for all.
+    /// Takes deliveries. If one has failed before, they are given back, and nothing more is to be sent.
     ///
     /// # Errors
     ///
-    /// The first delivery that failed.
-    pub async fn finish(self) -> Result<Summary, Failure> {
-        drop(self.lists);
-        match self.task.await {
-            Ok(summary) => Ok(summary?),
-            Err(error) => Err(Failure::Other(format!(
-                "counting deliveries failed: {error}"
-            ))),
+    /// `list` itself.
+    pub async fn take(&self, list: Vec<Delivery>) -> Result<(), Vec<Delivery>> {
+        if list.is_empty() && !self.lists.is_closed() {
+            return Ok(());
         }
+        self.lists.send(list).await.map_err(|refused| refused.0)
+    }
+
+    /// Waits for all, and for those that [`take`](Self::take) gave back.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be counted.
+    pub async fn finish(self, given_back: Vec<Delivery>) -> Result<Counted, Failure> {
+        drop(self.lists);
+        let counted = self.task.await;
+        let mut counted = counted
+            .map_err(|error| Failure::Other(format!("counting deliveries failed: {error}")))?;
+        for delivery in given_back {
+            if let Ok(delivered) = delivery.await {
+                counted.delivered.add(&delivered);
+            }
+        }
+        Ok(counted)
     }
 }
 
@@ -80,6 +104,11 @@ impl Summary {
         range.records += 1;
         range.first = least(range.first, delivered.offset);
         range.last = range.last.max(delivered.offset);
+    }
+
+    /// Whether nothing was delivered.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
     }
 
     /// One line.

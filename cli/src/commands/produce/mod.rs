@@ -10,10 +10,15 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use fjord_client::{Acks, Compression, Producer, ProducerOptions, ProducerRecord, proto::Header};
+use fjord_client::{
+    Acks, Compression, Delivery, Producer, ProducerOptions, ProducerRecord, proto::Header,
+};
 use tokio::time::sleep_until;
 
-use self::{collect::Collector, source::Source};
+use self::{
+    collect::{Collector, Counted},
+    source::Source,
+};
 use crate::{
     args::Context,
     failure::Failure,
@@ -176,7 +181,7 @@ impl DeliveryArgs {
     }
 }
 
-/// Runs it.
+/// Runs it. What was delivered is told even if what follows was not.
 ///
 /// # Errors
 ///
@@ -187,40 +192,45 @@ pub async fn run(context: &Context, args: ProduceArgs) -> Result<(), Failure> {
         .producer(args.delivery.options(context.timeout()))
         .await?;
     let progress = Progress::new("records", None, args.shows_progress());
-    let mut collector = Collector::start(progress.clone());
+    let collector = Collector::start(progress.clone());
+    let mut deliveries = Vec::new();
     let mut source = Source::open(&args);
-    let outcome = send_all(&args, &producer, &mut source, &mut collector).await;
+    let sent = send_all(&args, &producer, &mut source, &collector, &mut deliveries).await;
     // What was sent is finished even if what follows could not be read.
     let closed = producer.close().await;
-    let collected = collector.finish().await;
+    let counted = collector.finish(deliveries).await;
     drop(progress);
-    let summary = collected?;
-    outcome?;
-    closed?;
-    if args.quiet {
-        return Ok(());
+    let Counted { delivered, failed } = counted?;
+    let outcome = match failed {
+        Some(error) => Err(error.into()),
+        None => sent.and(closed.map_err(Failure::from)),
+    };
+    if args.quiet || (outcome.is_err() && delivered.is_empty()) {
+        return outcome;
     }
-    context.output.print(
-        || summary.to_text(&args.topic),
-        || summary.to_json(&args.topic),
-    )
+    let printed = context.output.print(
+        || delivered.to_text(&args.topic),
+        || delivered.to_json(&args.topic),
+    );
+    outcome.and(printed)
 }
 
-/// Sends until the input ends.
+/// Sends until the input ends, or a delivery has failed. `deliveries` are those that the collector has not taken.
 async fn send_all(
     args: &ProduceArgs,
     producer: &Producer,
     source: &mut Source,
-    collector: &mut Collector,
+    collector: &Collector,
+    deliveries: &mut Vec<Delivery>,
 ) -> Result<(), Failure> {
     let pacer = args.rate.map(|rate| Pacer::new(Instant::now(), rate));
     let topic: std::sync::Arc<str> = args.topic.as_str().into();
     let mut number = 0;
     while let Some(records) = source.next().await {
-        let mut deliveries = Vec::new();
         for record in records? {
             if let Some(pacer) = pacer {
-                if !collector.take(std::mem::take(&mut deliveries)).await {
+                if let Err(refused) = collector.take(std::mem::take(deliveries)).await {
+                    *deliveries = refused;
                     return Ok(());
                 }
                 sleep_until(pacer.due(number).into()).await;
@@ -229,7 +239,8 @@ async fn send_all(
             let record = complete(args, std::sync::Arc::clone(&topic), record);
             deliveries.push(producer.send(record).await?);
         }
-        if !collector.take(deliveries).await {
+        if let Err(refused) = collector.take(std::mem::take(deliveries)).await {
+            *deliveries = refused;
             break;
         }
     }

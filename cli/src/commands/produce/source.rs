@@ -56,12 +56,7 @@ impl Source {
         }
         thread::spawn(move || {
             // Whoever wants no more knows why.
-            let _ = reader.read_values(values);
-            for file in files {
-                if reader.read_file(&file).is_err() {
-                    break;
-                }
-            }
+            let _ = reader.read_all(values, &files);
         });
         Self { chunks }
     }
@@ -73,12 +68,20 @@ impl Source {
 }
 
 impl Reader {
+    fn read_all(&self, values: Vec<String>, files: &[PathBuf]) -> Result<(), Enough> {
+        self.read_values(values)?;
+        files.iter().try_for_each(|file| self.read_file(file))
+    }
+
     fn read_values(&self, values: Vec<String>) -> Result<(), Enough> {
         let mut records = Vec::new();
-        for value in values {
+        for (number, value) in (1_u64..).zip(values) {
             match self.format.parse(value.into()) {
                 Ok(record) => records.extend(record),
-                Err(error) => return self.fail(Failure::Usage(error)),
+                Err(error) => {
+                    self.pass(records)?;
+                    return self.fail(Failure::Usage(format!("record {number}: {error}")));
+                }
             }
         }
         self.pass(records)

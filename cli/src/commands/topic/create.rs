@@ -4,7 +4,7 @@ use clap::Args;
 use fjord_client::proto::CreateTopicRequest;
 use serde_json::json;
 
-use super::{configs, listed_json};
+use super::listed_json;
 use crate::{args::Context, failure::Failure, format::pairs::parse_pair};
 
 /// Make a topic
@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: CreateArgs) -> Result<(), Failure> {
         topic: args.topic.clone(),
         partitions: args.partitions.unwrap_or(0),
         replication_factor: args.replication_factor.unwrap_or(0),
-        configs: configs(args.configs),
+        configs: args.configs.into_iter().collect(),
         validate_only: args.dry_run,
     };
     let topic = match client.create_topic(request).await {

@@ -6,8 +6,6 @@ mod delete;
 mod describe;
 mod list;
 
-use std::collections::HashMap;
-
 use clap::Subcommand;
 use fjord_client::proto::ListedTopic;
 use serde_json::{Value, json};
@@ -53,9 +51,4 @@ fn listed_json(topic: &ListedTopic) -> Value {
         "replication_factor": topic.replication_factor,
         "internal": topic.internal,
     })
-}
-
-/// Configs from arguments; the last of the same name counts.
-fn configs(pairs: Vec<(String, String)>) -> HashMap<String, String> {
-    pairs.into_iter().collect()
 }
