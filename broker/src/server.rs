@@ -279,8 +279,9 @@ impl Parts {
             let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);
             let backend = Backend::new(Arc::clone(&self.broker), kafka_port);
             let services = services(&backend)?;
+            let metrics = metrics.grpc.clone();
             tasks.spawn(async move {
-                if let Err(failed) = grpc.run(services, stop).await {
+                if let Err(failed) = grpc.run(services, metrics, stop).await {
                     error!(%failed, "the gRPC listener ended");
                 }
             });

@@ -115,8 +115,10 @@ async fn grpc_health_follows_readiness() {
     let health = Health::new();
     let server = GrpcServer::bind(&loopback(), 8, health.clone()).unwrap();
     let address = server.local_addr();
+    let metrics = Metrics::new(1);
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(server.run(Routes::default(), shutdown.clone()));
+    let running =
+        tokio::spawn(server.run(Routes::default(), metrics.grpc.clone(), shutdown.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = in_time(channel.connect()).await.unwrap();

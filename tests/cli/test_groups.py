@@ -130,6 +130,8 @@ def test_members_share_and_take_over(fjord, topic, group, how):
     kafka.wait_until("all has come", lambda: sum(len(each.stdout.splitlines()) for each in members) == 4)
     members[0].signal(how)
     before = members[0].finish().text.splitlines()
+    # It has left: the session of a static member would have lasted on.
+    assert [each["instance_id"] for each in described(fjord, group)["members"]] == [f"{group}-1"]
     for partition in range(4):
         fjord.run("produce", topic, f"second {partition}", "--partition", partition)
     members[1].wait("the records of all partitions", lambda: len(members[1].stdout.splitlines()) == 6)

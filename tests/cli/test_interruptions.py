@@ -156,13 +156,15 @@ def test_at_least_once_loses_nothing(broker, fjord, topic):
 def test_broken_connections_of_readers(broker, fjord, topic, group, options):
     """A reader gets every record once although its connections break; a member of a group may get some again."""
     fjord.run("topic", "create", topic, "--partitions", 1)
-    fjord.run("produce", topic, *SMALL_BATCHES, stdin=b"\n".join(LINES))
+    # Several times what comes in one message, so that some of it is there when a connection breaks.
+    lines = [line.rjust(300, b".") for line in LINES]
+    fjord.run("produce", topic, stdin=b"\n".join(lines))
     options = named(options, group)
-    with Proxy(broker.grpc, cut_after=[100_000, 120_000]) as proxy:
+    with Proxy(broker.grpc, cut_after=[2_500_000, 1_500_000]) as proxy:
         read = Fjord(proxy.address).run("consume", topic, "--until-end", *options).stdout.splitlines()
         assert proxy.accepted == 3
-    assert set(read) == set(LINES)
-    assert options or read == LINES
+    assert set(read) == set(lines)
+    assert options or read == lines
 
 
 def test_reading_calls_are_made_again(broker, fjord, topic):

@@ -18,8 +18,9 @@ SESSION_TIMEOUT_MS = 6_000
 class Member:
     """Subscribes at once, and listens from then on.
 
-    What was told is in `assignments`, `revocations`, `records` (topic and record) and `committed`. A member whose
-    partitions are revoked releases them at once, unless `releases` is turned off.
+    What was told is in `responses`, and by kind in `assignments`, `revocations`, `records` (topic and record),
+    `committed` and `positioned`. A member whose partitions are revoked releases them at once, unless `releases` is
+    turned off.
     """
 
     def __init__(self, broker, group: str, *topics: str, releases: bool = True, commits: bool = False, **subscribe):
@@ -29,6 +30,8 @@ class Member:
         self.records: list[tuple[str, Record]] = []
         self.batches: list = []
         self.committed: dict[int, object] = {}
+        self.positioned: dict[int, object] = {}
+        self.responses: list = []
         self.error: grpc.RpcError | None = None
         self.ended = False
         self._ids = itertools.count(1)
@@ -55,13 +58,15 @@ class Member:
         self._commands.put(None)
 
     def _take(self, response) -> None:
+        self.responses.append(response)
+        assert response.sequence == len(self.responses), "responses are counted"
         match response.WhichOneof("event"):
             case "assigned":
                 self.assignments.append(response.assigned)
             case "revoked":
                 self.revocations.append(response.revoked)
                 if self.commits:
-                    self.send(commit=pb.Commit(id=next(self._ids)))
+                    self.send(commit=pb.Commit(id=next(self._ids), through=response.sequence))
                 if self.releases:
                     self.send(release=pb.Release())
             case "records":
@@ -70,6 +75,8 @@ class Member:
                 self.records += [(part.topic, of_proto(part.partition, record)) for record in part.records]
             case "committed":
                 self.committed[response.committed.id] = response.committed
+            case "positioned":
+                self.positioned[response.positioned.id] = response.positioned
 
     def send(self, **command) -> None:
         """Gives a command."""
@@ -113,16 +120,33 @@ class Member:
         self.wait(f"{count} records, of which {len(self.records)} came", lambda: len(self.records) >= count)
         return self.values
 
-    def commit(self, *offsets) -> object:
-        """Commits offsets, or all that was sent, and returns the answer."""
+    def commit(self, *offsets, through: int = 0) -> object:
+        """Commits offsets, or all that came up to a response, and returns the answer."""
         number = next(self._ids)
-        self.send(commit=pb.Commit(id=number, offsets=offsets))
+        self.send(commit=pb.Commit(id=number, offsets=offsets, through=through))
         return self.wait("the commit is answered", lambda: self.committed.get(number))
 
-    def commit_all(self) -> None:
-        """Commits all that was sent; it must work."""
-        answer = self.commit()
+    def commit_all(self, through: int | None = None) -> None:
+        """Commits all that has come, or up to a response; it must work."""
+        answer = self.commit(through=len(self.responses) if through is None else through)
         assert not answer.failures and not answer.HasField("error"), answer
+
+    def seek(self, **place) -> object:
+        """Goes on at another place, and returns the answer, behind which nothing comes that was read before."""
+        return self._position(lambda number: {"seek": pb.Seek(id=number, **place)})
+
+    def pause(self, *partitions) -> object:
+        """Pauses partitions, or all, and returns the answer, behind which none of their records comes."""
+        return self._position(lambda number: {"pause": pb.Pause(id=number, partitions=partitions)})
+
+    def resume(self, *partitions) -> object:
+        """Lets partitions, or all, go on, and returns the answer."""
+        return self._position(lambda number: {"resume": pb.Resume(id=number, partitions=partitions)})
+
+    def _position(self, command: Callable[[int], dict]) -> object:
+        number = next(self._ids)
+        self.send(**command(number))
+        return self.wait("the command is answered", lambda: self.positioned.get(number))
 
     def leave(self) -> None:
         """Leaves the group, and waits until the broker has ended the stream."""

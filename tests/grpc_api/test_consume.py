@@ -181,23 +181,23 @@ def test_pause_and_resume(api, wide, group, join):
     """A paused partition stays with the member and is silent; resumed, it goes on where it was."""
     member = join(group, wide)
     member.read(COUNT)
-    member.send(pause=pb.Pause(partitions=[pb.TopicPartition(topic=wide, partition=2)]))
-    member.commit_all()
+    part = pb.TopicPartition(topic=wide, partition=2)
+    (place,) = member.pause(part).partitions
+    assert (place.topic, place.partition, place.offset) == (wide, 2, len(numbers(0, COUNT)[2::PARTITIONS]))
     spread(api, wide, COUNT, COUNT)
     in_others = {value for place in (0, 1, 3, 4, 5) for value in numbers(COUNT, COUNT)[place::PARTITIONS]}
     paused = numbers(COUNT, COUNT)[2::PARTITIONS]
     member.wait("the other partitions go on", lambda: in_others <= set(member.values))
     member.stays("a paused partition goes on", lambda: set(paused) & set(member.values), 1)
-    member.send(resume=pb.Resume(partitions=[pb.TopicPartition(topic=wide, partition=2)]))
+    assert list(member.resume(part, pb.TopicPartition(topic="no-such-topic")).partitions) == [place]
     member.wait("the paused partition goes on", lambda: set(paused) <= set(member.values))
     assert sorted(member.values, key=int) == numbers(0, 2 * COUNT)
     assert len(member.partitions) == PARTITIONS
 
-    member.send(pause=pb.Pause())
-    member.commit_all()
+    assert len(member.pause().partitions) == PARTITIONS
     spread(api, wide, 2 * COUNT, COUNT)
     member.stays("a paused member goes on", lambda: len(member.values) > 2 * COUNT, 1)
-    member.send(resume=pb.Resume())
+    member.resume()
     assert sorted(member.read(3 * COUNT), key=int) == numbers(0, 3 * COUNT)
 
 
@@ -210,9 +210,9 @@ def test_seek(api, filled, group, join):
     member = join(group, filled)
     member.read(total)
     place = {"topic": filled, "partition": 0}
-    member.send(seek=pb.Seek(**place, offset=90))
+    assert member.seek(**place, offset=90).partitions[0].offset == 90
     assert member.read(total + 20)[total:] == numbers(90, 10) + [record.value for record in timed]
-    member.send(seek=pb.Seek(**place, timestamp_ms=base + 6500))
+    assert member.seek(**place, timestamp_ms=base + 6500).partitions[0].offset == 0
     # The first hundred are younger, but the search is by place in the log: it finds the first that is not older.
     found = member.read(total + 21)[total + 20]
     assert found == b"0", "the first record that is not older is the first of all"
@@ -220,16 +220,99 @@ def test_seek(api, filled, group, join):
     seen = len(member.values)
     member.send(seek=pb.Seek(**place, position=pb.POSITION_EARLIEST))
     assert member.read(seen + total)[seen:] == numbers(0, COUNT) + [record.value for record in timed]
-    member.send(pause=pb.Pause())
-    member.commit_all()
+    member.pause()
     api.produce(filled, [b"skipped"])
-    member.send(seek=pb.Seek(**place, position=pb.POSITION_LATEST))
-    member.send(resume=pb.Resume())
+    assert member.seek(**place, position=pb.POSITION_LATEST).partitions[0].offset == total + 1
+    member.resume()
+    # What is committed is where the seek went, and not only where records were.
     member.commit_all()
     api.produce(filled, [b"last"])
     assert member.read(seen + total + 1)[-1] == b"last"
     assert b"skipped" not in member.values
     assert committed(api, group) == {0: total + 1}
+
+
+@pytest.fixture
+def batches(api, topic) -> str:
+    """A topic of one partition with the numbers from 0 in batches of ten, which come one in each response."""
+    api.create(topic)
+    for first in range(0, COUNT, 10):
+        api.produce(topic, numbers(first, 10))
+    return topic
+
+
+def test_a_commit_through_a_response_notes_what_came_up_to_it(batches, group, join):
+    """What was sent later is not noted, though it is here; and no commit goes back behind an earlier one."""
+    member = join(group, batches, max_bytes=1)
+    member.read(COUNT)
+    first = next(response.sequence for response in member.responses if response.HasField("records"))
+    for index in (0, 3, 7):
+        member.commit_all(through=first + index)
+        assert committed(member.api, group) == {0: (index + 1) * 10}
+    member.commit_all(through=first)
+    assert committed(member.api, group) == {0: 80}
+    member.leave()
+    assert join(group, batches).read(20) == numbers(80, 20)
+
+
+def test_a_commit_through_the_assignment_notes_where_reading_begins(api, filled, group, join):
+    """A group that begins at the end misses nothing that comes before its first commit of a record."""
+    member = join(group, filled, start=pb.POSITION_LATEST).joined(1)
+    member.commit_all(through=1)
+    member.leave()
+    api.produce(filled, [b"meanwhile"])
+    assert join(group, filled, start=pb.POSITION_LATEST).read(1) == [b"meanwhile"]
+
+
+def test_commits_that_make_no_sense_note_nothing(filled, group, join):
+    """Without offsets and response, with both, or through a response that has not come; the stream goes on."""
+    member = join(group, filled)
+    member.read(COUNT)
+    place = pb.CommittedOffset(topic=filled, partition=0, offset=1)
+    for answer in (member.commit(), member.commit(place, through=1), member.commit(through=1_000_000)):
+        assert answer.error.reason == "INVALID_REQUEST" and not answer.error.retriable
+    assert committed(member.api, group) == {}
+    member.commit_all()
+    assert committed(member.api, group) == {0: COUNT}
+
+
+def test_nothing_is_committed_through_a_response_of_an_earlier_assignment(wide, group, join):
+    """The partitions of that time are given back: others may have gone on."""
+    first = join(group, wide).joined(PARTITIONS)
+    first.read(COUNT)
+    before = len(first.responses)
+    second = join(group, wide).joined(PARTITIONS // 2)
+    first.wait("the first has its part", lambda: len(first.partitions) == PARTITIONS // 2)
+    assert first.commit(through=before).error.reason == "REBALANCE_IN_PROGRESS"
+    assert committed(second.api, group) == {}
+
+
+def test_what_was_read_before_a_seek_comes_before_its_answer(batches, group, join):
+    """Behind the answer there are only records from the new place on; before it, none of them."""
+    member = join(group, batches, max_bytes=1)
+    for turn in range(1, 6):
+        member.wait("records come", lambda turn=turn: len(member.records) >= turn * 30)
+        member.seek(topic=batches, partition=0, offset=0)
+    is_last = lambda response: response.records.next_offset == COUNT  # noqa: E731
+    member.wait("all is read once more", lambda: is_last(member.responses[-1]))
+    expected = 0
+    for response in member.responses:
+        match response.WhichOneof("event"):
+            case "positioned":
+                (place,) = response.positioned.partitions
+                assert place.offset == 0
+                expected = 0
+            case "records":
+                assert response.records.records[0].offset == expected
+                expected = response.records.next_offset
+    assert expected == COUNT
+
+
+def test_a_seek_of_a_partition_that_the_member_does_not_have(filled, group, join):
+    """It is answered, with no partition: it may just have gone to another member."""
+    member = join(group, filled).joined(1)
+    answer = member.seek(topic=filled, partition=7, offset=0)
+    assert not answer.partitions and not answer.HasField("error")
 
 
 def test_credit(filled, group, join):
@@ -542,7 +625,7 @@ def test_nothing_is_repeated_or_lost_while_members_come_and_go(api, wide, group,
         if turn % 3 == 2:
             gone = members.pop(0)
             # The partitions are silent before the last commit, so that it covers all that came.
-            gone.send(pause=pb.Pause())
+            gone.pause()
             gone.commit_all()
             gone.leave()
         else:

@@ -51,7 +51,12 @@ impl Handler for InitProducerId {
     }
 }
 
-async fn producer_id(call: &Call<InitProducerIdRequest>) -> Result<(i64, i16), ApiError> {
+/// The id and the epoch that a producer gets.
+///
+/// # Errors
+///
+/// With a message, for which Kafka's response has no room.
+pub async fn producer_id(call: &Call<InitProducerIdRequest>) -> Result<(i64, i16), ApiError> {
     let request = &call.request;
     if request.transactional_id.is_some() {
         return Err(ApiError::invalid_request(

@@ -8,17 +8,20 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fjord_wire::Request;
+use fjord_wire::{Request, messages::init_producer_id_request::InitProducerIdRequest};
 
 use super::{
     Answer, Call, Handler, alter_configs, call::LaterAnswer, create_partitions, create_topics,
-    delete_records, delete_topics, describe_cluster, describe_configs, describe_log_dirs, fetch,
-    groups, incremental_alter_configs, init_producer_id, list_offsets, metadata, produce,
+    delete_records, delete_topics, describe_cluster, describe_configs, describe_log_dirs,
+    error::ApiError, fetch, groups, incremental_alter_configs, init_producer_id, list_offsets,
+    metadata, produce,
 };
 use crate::{
     broker::Broker,
     net::{CloseConnection, ConnectionContext, RequestContext},
 };
+
+const INIT_PRODUCER_ID: i16 = 5;
 
 /// A request that a handler of the table serves.
 pub trait Served: Request<Response: Send + 'static> + Send + 'static {
@@ -56,7 +59,6 @@ served!(
     groups::OffsetFetch,
     groups::SyncGroup,
     incremental_alter_configs::IncrementalAlterConfigs,
-    init_producer_id::InitProducerId,
     list_offsets::ListOffsets,
     metadata::Metadata,
     produce::Produce,
@@ -103,7 +105,28 @@ pub async fn begin<M: Served>(
     version: i16,
     request: M,
 ) -> Result<Begun<M>, CloseConnection> {
-    let call = Call {
+    let call = call(broker, caller, version, request);
+    M::Handler::handle(call).await.map(Begun)
+}
+
+/// A new id for an idempotent producer, with its epoch.
+///
+/// # Errors
+///
+/// With the handler's message, for which Kafka's response has no room.
+pub async fn init_producer(broker: &Arc<Broker>, caller: &Caller) -> Result<(i64, i16), ApiError> {
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        producer_id: -1,
+        producer_epoch: -1,
+        ..InitProducerIdRequest::default()
+    };
+    init_producer_id::producer_id(&call(broker, caller, INIT_PRODUCER_ID, request)).await
+}
+
+/// A request as its handler gets it.
+fn call<M>(broker: &Arc<Broker>, caller: &Caller, version: i16, request: M) -> Call<M> {
+    Call {
         broker: Arc::clone(broker),
         context: RequestContext {
             connection: Arc::clone(&caller.connection),
@@ -112,6 +135,5 @@ pub async fn begin<M: Served>(
         version,
         client_id: caller.client_id.clone(),
         request,
-    };
-    M::Handler::handle(call).await.map(Begun)
+    }
 }

@@ -148,6 +148,15 @@ impl Client {
             .map_err(refused)
     }
 
+    /// A new id for an idempotent producer, with its epoch.
+    ///
+    /// # Errors
+    ///
+    /// With the handler's message, for which Kafka's response has no room.
+    pub async fn init_producer(&self) -> Result<(i64, i16), ApiError> {
+        local::init_producer(&self.broker, &self.caller).await
+    }
+
     /// Calls an API.
     ///
     /// # Errors

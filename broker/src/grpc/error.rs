@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use fjord_proto::{ERROR_DOMAIN, v1};
 use fjord_wire::ErrorCode;
+use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -35,6 +36,40 @@ pub fn status(error: &ApiError) -> Status {
     let metadata = HashMap::from([(RETRIABLE.to_owned(), retriable)]);
     let details = ErrorDetails::with_error_info(error.code.name(), ERROR_DOMAIN, metadata);
     Status::with_error_details(grpc_code(error.code), sentence(error), details)
+}
+
+/// A status on its way out. One that did not come from the services, but from what decodes requests and finds methods,
+/// gets the same details as theirs; `headers` are those that carry it.
+pub fn explained(found: Status, headers: &mut HeaderMap) -> Status {
+    let Some(code) = kafka_code(found.code()).filter(|_| found.details().is_empty()) else {
+        return found;
+    };
+    let message = match code {
+        ErrorCode::MessageTooLarge => format!(
+            "{}; send fewer records at a time, or raise fjord.grpc.message.max.bytes",
+            found.message()
+        ),
+        _ => found.message().to_owned(),
+    };
+    let status = status(&ApiError::new(code, message));
+    match status.add_header(headers) {
+        Ok(()) => status,
+        // It stays as it was.
+        Err(_) => found,
+    }
+}
+
+/// What Kafka calls the errors that come from below the services; of the others nothing more is known.
+fn kafka_code(code: Code) -> Option<ErrorCode> {
+    Some(match code {
+        // Nothing but a message beyond the limit is out of range there.
+        Code::OutOfRange => ErrorCode::MessageTooLarge,
+        Code::InvalidArgument => ErrorCode::InvalidRequest,
+        Code::Unimplemented => ErrorCode::UnsupportedVersion,
+        Code::Unavailable => ErrorCode::NetworkException,
+        Code::Internal => ErrorCode::UnknownServerError,
+        _ => return None,
+    })
 }
 
 /// The error as a part of a response carries it.
@@ -121,6 +156,50 @@ mod tests {
         assert_eq!(info.reason, "UNKNOWN_TOPIC_OR_PARTITION");
         assert_eq!(info.domain, "fjord.dev");
         assert_eq!(info.metadata[RETRIABLE], "true");
+    }
+
+    #[test]
+    fn a_status_from_below_the_services_gets_details_and_theirs_stays() {
+        let mut headers = HeaderMap::new();
+        let bare = Status::out_of_range("found 9 bytes, the limit is 8");
+        let told = explained(bare, &mut headers);
+        let sent = Status::from_header_map(&headers).unwrap();
+        assert_eq!(
+            (told.code(), sent.code()),
+            (Code::InvalidArgument, told.code())
+        );
+        assert!(
+            sent.message().contains("the limit is 8; send fewer"),
+            "{sent}"
+        );
+        let info = sent.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "MESSAGE_TOO_LARGE");
+
+        let ours = status(&ErrorCode::OffsetOutOfRange.into());
+        let mut headers = HeaderMap::new();
+        ours.add_header(&mut headers).unwrap();
+        assert_eq!(explained(ours, &mut headers).code(), Code::OutOfRange);
+        let sent = Status::from_header_map(&headers).unwrap();
+        assert_eq!(
+            sent.get_details_error_info().unwrap().reason,
+            "OFFSET_OUT_OF_RANGE"
+        );
+
+        let mut none = HeaderMap::new();
+        assert_eq!(explained(Status::ok(""), &mut none).code(), Code::Ok);
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn what_comes_from_below_keeps_its_code_but_for_messages_that_are_too_large() {
+        for code in (0..=16)
+            .map(Code::from)
+            .filter(|code| *code != Code::OutOfRange)
+        {
+            if let Some(kafka) = kafka_code(code) {
+                assert_eq!(grpc_code(kafka), code, "{kafka:?}");
+            }
+        }
     }
 
     #[test]

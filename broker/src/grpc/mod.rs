@@ -1,15 +1,16 @@
 //! The gRPC API: one file per service of `proto/fjord/v1`.
 //!
 //! ```text
-//!   gRPC client ─► server ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
-//!                                │                                       │
-//!                     records: proto ⇄ record batches              error: codes ─► statuses
+//!   gRPC client ─► server ─► calls ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
+//!                              │          │                                       │
+//!                           metrics   records: proto ⇄ record batches      error: codes ─► statuses
 //! ```
 //!
 //! A service says in its own words what a Kafka client would ask for, and hands it to the same handlers. So both
 //! protocols share every check, every error and the one log, and what one writes the other reads.
 
 mod backend;
+mod calls;
 mod cluster;
 mod committed;
 mod configs;
@@ -17,6 +18,7 @@ mod consumer;
 mod error;
 mod fetch;
 mod groups;
+mod methods;
 mod numbers;
 mod offsets;
 mod producer;

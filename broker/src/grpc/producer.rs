@@ -10,7 +10,6 @@ use fjord_proto::v1::{
 };
 use fjord_wire::{
     messages::{
-        init_producer_id_request::InitProducerIdRequest,
         metadata_request::{MetadataRequest, MetadataRequestTopic},
         produce_request::{self, PartitionProduceData, TopicProduceData},
         produce_response,
@@ -31,7 +30,6 @@ use crate::api::{error::ApiError, local::Begun};
 /// Versions of the Kafka requests, the last ones with topics' names.
 const PRODUCE: i16 = 12;
 const METADATA: i16 = 12;
-const INIT_PRODUCER_ID: i16 = 5;
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
 /// See the module's documentation.
@@ -54,17 +52,11 @@ impl ProducerService for Producer {
         request: Request<InitProducerRequest>,
     ) -> Result<Response<InitProducerResponse>, Status> {
         let client = self.backend.client(&request);
-        let asked = InitProducerIdRequest {
-            transactional_id: None,
-            producer_id: -1,
-            producer_epoch: -1,
-            ..InitProducerIdRequest::default()
-        };
-        let given = client.call(INIT_PRODUCER_ID, asked).await?;
-        error::check(given.error_code, None)?;
+        let given = client.init_producer().await;
+        let (producer_id, producer_epoch) = given.map_err(|error| error::status(&error))?;
         Ok(Response::new(InitProducerResponse {
-            producer_id: given.producer_id,
-            producer_epoch: given.producer_epoch.into(),
+            producer_id,
+            producer_epoch: producer_epoch.into(),
         }))
     }
 

@@ -13,11 +13,11 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::warn;
 
-use super::services::NAMES;
+use super::{calls::CallsLayer, services::NAMES};
 use crate::{
     config::ListenAddress,
     net::{BindError, BoundListener, bind_tcp},
-    observability::health::Health,
+    observability::{health::Health, metrics::GrpcMetrics},
 };
 
 /// Connections that wait for being accepted.
@@ -79,12 +79,17 @@ impl GrpcServer {
         self.bound.local_addr
     }
 
-    /// Serves `services` until `shutdown` is cancelled and requests in flight are answered.
+    /// Serves `services`, whose calls are counted in `metrics`, until `shutdown` is cancelled and requests in flight are answered.
     ///
     /// # Errors
     ///
     /// [`GrpcError`] if the listener fails for good.
-    pub async fn run(self, services: Routes, shutdown: CancellationToken) -> Result<(), GrpcError> {
+    pub async fn run(
+        self,
+        services: Routes,
+        metrics: GrpcMetrics,
+        shutdown: CancellationToken,
+    ) -> Result<(), GrpcError> {
         let (reporter, service) = tonic_health::server::health_reporter();
         // The reporter begins with "serving", which may not be true yet.
         set_all(&reporter, ServingStatus::NotServing).await;
@@ -104,6 +109,7 @@ impl GrpcServer {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .layer(CallsLayer::new(metrics))
             .add_routes(services.add_service(service))
             .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);

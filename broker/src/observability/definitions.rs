@@ -130,6 +130,30 @@ pub const REQUEST_DURATION: Definition = Definition::new(
     Seconds,
     "Time from a request's last byte to its response, waiting for data included",
 );
+/// Counter, by service, method and code.
+pub const GRPC_REQUESTS: Definition = Definition::new(
+    "fjord_grpc_requests",
+    Count,
+    "gRPC calls that have ended, by method and status code",
+);
+/// Histogram, by service and method.
+pub const GRPC_REQUEST_DURATION: Definition = Definition::new(
+    "fjord_grpc_request_duration",
+    Seconds,
+    "Time from a gRPC call's begin to its end, which for streams is as long as they are open",
+);
+/// Gauge, by service and method.
+pub const GRPC_STREAMS: Definition = Definition::new(
+    "fjord_grpc_streams",
+    Count,
+    "gRPC calls under way, each of which is a stream of its connection",
+);
+/// Gauge.
+pub const GRPC_GROUP_MEMBERS: Definition = Definition::new(
+    "fjord_grpc_group_members",
+    Count,
+    "Members of consumer groups that speak gRPC",
+);
 /// Counter, by topic.
 pub const TOPIC_PRODUCED: Definition = Definition::new(
     "fjord_topic_produced",

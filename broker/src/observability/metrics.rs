@@ -21,6 +21,7 @@ use prometheus_client::{
 };
 
 pub use super::definitions::{BaseUnit, Definition};
+pub use super::grpc::{GrpcMetrics, MemberGuard};
 pub use super::topics::{TopicCounters, TopicMetrics};
 use super::{definitions, process::ProcessFigures, topics::TopicFamilies};
 
@@ -62,6 +63,8 @@ pub struct Metrics {
     pub net: NetMetrics,
     /// The API layer's.
     pub requests: RequestMetrics,
+    /// The gRPC listener's.
+    pub grpc: GrpcMetrics,
     /// Per topic.
     pub topics: TopicMetrics,
 }
@@ -74,6 +77,7 @@ impl Metrics {
         definitions::BUILD.register(&mut registry, build);
         let net = NetMetrics::registered(&mut registry);
         let requests = RequestMetrics::registered(&mut registry);
+        let grpc = GrpcMetrics::registered(&mut registry);
         let families = TopicFamilies::default();
         definitions::TOPIC_PRODUCED.register(&mut registry, families.produced_bytes.clone());
         definitions::TOPIC_PRODUCED_RECORDS
@@ -87,6 +91,7 @@ impl Metrics {
             registry: Arc::new(Mutex::new(registry)),
             net,
             requests,
+            grpc,
             topics,
         };
         metrics.add_source(Arc::new(ProcessFigures::new()));
@@ -212,7 +217,7 @@ struct OutcomeLabels {
 }
 
 /// The upper bounds of the buckets of request durations, in seconds.
-const DURATION_BUCKETS: [f64; 15] = [
+pub(super) const DURATION_BUCKETS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
@@ -279,6 +284,12 @@ mod tests {
         metrics
             .requests
             .observe("Produce", "none", Duration::from_millis(3));
+        metrics.grpc.begin("fjord.v1.S", "M");
+        metrics.grpc.begin("fjord.v1.S", "M");
+        let took = Duration::from_millis(3);
+        metrics.grpc.end("fjord.v1.S", "M", "NOT_FOUND", took);
+        let _member = metrics.grpc.member();
+        drop(metrics.grpc.member());
         metrics.add_source(Arc::new(Fixed));
         let text = metrics.render().unwrap();
         for line in [
@@ -288,6 +299,10 @@ mod tests {
             "fjord_requests_total{api=\"Produce\",error=\"none\"} 1",
             "fjord_request_duration_seconds_bucket{le=\"0.0025\",api=\"Produce\"} 0",
             "fjord_request_duration_seconds_bucket{le=\"0.005\",api=\"Produce\"} 1",
+            "fjord_grpc_streams{service=\"fjord.v1.S\",method=\"M\"} 1",
+            "fjord_grpc_requests_total{service=\"fjord.v1.S\",method=\"M\",code=\"NOT_FOUND\"} 1",
+            "fjord_grpc_request_duration_seconds_count{service=\"fjord.v1.S\",method=\"M\"} 1",
+            "fjord_grpc_group_members 1",
             "# UNIT fjord_log_synced_bytes bytes",
             "fjord_log_synced_bytes_total 1536.0",
             concat!(
@@ -323,6 +338,10 @@ mod tests {
             SENT,
             REQUESTS,
             REQUEST_DURATION,
+            GRPC_REQUESTS,
+            GRPC_REQUEST_DURATION,
+            GRPC_STREAMS,
+            GRPC_GROUP_MEMBERS,
             TOPIC_PRODUCED,
             TOPIC_PRODUCED_RECORDS,
             TOPIC_FETCHED,
@@ -344,6 +363,9 @@ mod tests {
                 CONNECTIONS_REFUSED,
                 REQUESTS,
                 REQUEST_DURATION,
+                GRPC_REQUESTS,
+                GRPC_REQUEST_DURATION,
+                GRPC_STREAMS,
             ];
             let help = format!(
                 "# HELP {}{suffix} {}.\n",

@@ -5,6 +5,7 @@
 //! and to probes; the gRPC listener repeats readiness to gRPC clients.
 
 pub mod definitions;
+mod grpc;
 pub mod health;
 pub mod http;
 pub mod log_figures;

@@ -67,6 +67,9 @@ pub struct Consumer {
     /// How many records were taken since credit was given back.
     taken: u32,
     commits: u64,
+    /// The last seek of each partition where it has not taken effect yet: records that come before are not wanted.
+    seeks: BTreeMap<(String, i32), u64>,
+    seek_count: u64,
     patience: Patience,
 }
 
@@ -90,6 +93,8 @@ impl Client {
             release_due: false,
             taken: 0,
             commits: 0,
+            seeks: BTreeMap::new(),
+            seek_count: 0,
         };
         while consumer.stream.is_none() {
             consumer.open().await?;
@@ -168,6 +173,7 @@ impl Consumer {
         let commit = Commit {
             id,
             offsets: offsets.clone(),
+            through: 0,
         };
         self.send(Command::Commit(commit)).await?;
         let limit = self.client.options().request_timeout;
@@ -198,7 +204,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// Goes on at another place of an assigned partition. Records that were on their way already may still come first.
+    /// Goes on at another place of an assigned partition: the next records of it that [`next`](Self::next) returns are
+    /// from there, and those that were on their way already are dropped. If the place cannot be found, `next` says so,
+    /// and reading goes on behind what was dropped.
     ///
     /// # Errors
     ///
@@ -210,13 +218,18 @@ impl Consumer {
             Start::Earliest => seek::To::Position(Position::Earliest.into()),
             Start::Latest => seek::To::Position(Position::Latest.into()),
         };
+        self.seek_count += 1;
+        let id = self.seek_count;
         self.send(Command::Seek(v1::Seek {
             topic: topic.to_owned(),
             partition,
             to: Some(to),
+            id,
         }))
         .await?;
-        self.positions.remove(&(topic.to_owned(), partition));
+        let key = (topic.to_owned(), partition);
+        self.positions.remove(&key);
+        self.seeks.insert(key, id);
         Ok(())
     }
 
@@ -226,7 +239,8 @@ impl Consumer {
     ///
     /// [`Error::Disconnected`] if the stream is broken.
     pub async fn pause(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        self.send(Command::Pause(v1::Pause { partitions })).await
+        self.send(Command::Pause(v1::Pause { partitions, id: 0 }))
+            .await
     }
 
     /// Lets records of paused partitions come again; of all if none is named.
@@ -235,7 +249,8 @@ impl Consumer {
     ///
     /// [`Error::Disconnected`] if the stream is broken.
     pub async fn resume(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        self.send(Command::Resume(v1::Resume { partitions })).await
+        self.send(Command::Resume(v1::Resume { partitions, id: 0 }))
+            .await
     }
 
     /// Leaves the group, so that others get the partitions at once. Nothing is committed by it.

@@ -35,6 +35,15 @@ impl Consumer {
                 }
                 Some(Event::Revoked(revoked))
             }
+            consume_response::Event::Records(batch)
+                if self
+                    .seeks
+                    .contains_key(&(batch.topic.clone(), batch.partition)) =>
+            {
+                // It was read before the seek.
+                self.taken += batch.records.len() as u32;
+                None
+            }
             consume_response::Event::Records(mut batch) => {
                 if let Some(error) = batch.error.take() {
                     return Err(error.into());
@@ -44,6 +53,13 @@ impl Consumer {
                 self.positions
                     .insert((batch.topic.clone(), batch.partition), batch.next_offset);
                 Some(Event::Records(batch))
+            }
+            consume_response::Event::Positioned(positioned) => {
+                self.seeks.retain(|_, id| *id != positioned.id);
+                if let Some(error) = positioned.error {
+                    return Err(error.into());
+                }
+                None
             }
             // The answer to a commit that nobody waited for any more.
             consume_response::Event::Committed(_) => None,
@@ -104,6 +120,7 @@ impl Consumer {
                 self.client.note_answer();
                 self.taken = 0;
                 self.release_due = false;
+                self.seeks.clear();
                 self.stream = Some(member);
                 Ok(())
             }

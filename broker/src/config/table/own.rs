@@ -68,7 +68,7 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         Int,
         Some("16777216"),
         Valid::AtLeast(1 << 16),
-        "Largest message that a gRPC client may send, in bytes. A larger one ends its call with OUT_OF_RANGE.",
+        "Largest message that a gRPC client may send, in bytes. A larger one ends its call with INVALID_ARGUMENT and MESSAGE_TOO_LARGE.",
     ),
     ConfigDef::new(
         "fjord.grpc.streams.max",

@@ -11,6 +11,7 @@
 mod assign;
 mod membership;
 mod positions;
+mod progress;
 mod protocol;
 mod session;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fjord_proto::v1::{CommittedOffset, PartitionRecords, TopicPartition};
+use fjord_proto::v1::{AssignedPartition, PartitionRecords, TopicPartition};
 
 use crate::grpc::fetch::Wanted;
 
@@ -68,10 +68,9 @@ impl Positions {
         wanted.collect()
     }
 
-    /// The place of a partition, if the member has it.
-    pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        let position = self.partitions.get(&(topic.to_owned(), partition));
-        position.map(|position| position.next_offset)
+    /// Whether the member has a partition.
+    pub fn contains(&self, topic: &str, partition: i32) -> bool {
+        self.partitions.contains_key(&(topic.to_owned(), partition))
     }
 
     /// Goes on elsewhere. False if the member does not have the partition.
@@ -84,15 +83,22 @@ impl Positions {
         true
     }
 
-    /// Pauses partitions, or lets them go on; all of them if none is named.
-    pub fn pause(&mut self, named: &[TopicPartition], paused: bool) {
+    /// Pauses partitions, or lets them go on; all of them if none is named. Returns where they are.
+    pub fn pause(&mut self, named: &[TopicPartition], paused: bool) -> Vec<AssignedPartition> {
+        let mut places = Vec::new();
         for ((topic, partition), position) in &mut self.partitions {
             let is_named =
                 |named: &TopicPartition| named.topic == *topic && named.partition == *partition;
             if named.is_empty() || named.iter().any(is_named) {
                 position.paused = paused;
+                places.push(AssignedPartition {
+                    topic: topic.clone(),
+                    partition: *partition,
+                    offset: position.next_offset,
+                });
             }
         }
+        places
     }
 
     /// Notes what is sent, and leaves no more in it than may be; false if there is nothing to send.
@@ -117,18 +123,6 @@ impl Positions {
         let moved = records.next_offset > position.next_offset;
         position.next_offset = records.next_offset;
         moved && !records.records.is_empty()
-    }
-
-    /// The places behind all records that were sent.
-    pub fn sent(&self) -> Vec<CommittedOffset> {
-        let offset =
-            |((topic, partition), position): (&(String, i32), &Position)| CommittedOffset {
-                topic: topic.clone(),
-                partition: *partition,
-                offset: position.next_offset,
-                metadata: String::new(),
-            };
-        self.partitions.iter().map(offset).collect()
     }
 
     pub fn names(&self) -> Vec<TopicPartition> {
@@ -178,15 +172,14 @@ mod tests {
         assert!(positions.wanted().is_empty());
         positions.add_credit(100);
         assert_eq!(positions.wanted()[0].offset, 13);
-        assert_eq!(positions.sent()[0].offset, 13);
     }
 
     #[test]
     fn paused_partitions_are_not_read() {
         let mut positions = positions(None);
-        positions.pause(&[], true);
+        assert_eq!(positions.pause(&[], true)[0].offset, 10);
         assert!(positions.wanted().is_empty());
-        positions.pause(&positions.names(), false);
+        assert_eq!(positions.pause(&positions.names(), false).len(), 1);
         assert_eq!(positions.wanted().len(), 1);
         assert!(positions.seek("t", 0, 4) && !positions.seek("t", 1, 4));
         assert_eq!(positions.wanted()[0].offset, 4);

@@ -1,8 +1,9 @@
 //! What the client says, and what the member does about it while it has its partitions.
 
 use fjord_proto::v1::{
-    Commit, CommitFailure, Committed, ConsumeRequest, Position, Seek, consume_request::Command,
-    consume_response::Event, seek::To,
+    AssignedPartition, Commit, CommitFailure, Committed, CommittedOffset, ConsumeRequest, Pause,
+    Position, Positioned, Resume, Seek, consume_request::Command, consume_response::Event,
+    seek::To,
 };
 use fjord_wire::ErrorCode;
 use tonic::{Status, Streaming};
@@ -12,6 +13,7 @@ use crate::{
     api::error::ApiError,
     grpc::{
         committed::Refused,
+        consumer::progress::Unknown,
         error,
         offsets::{self, Place},
     },
@@ -59,8 +61,14 @@ impl Session {
             Command::Credit(credit) => self.positions.add_credit(credit.records),
             Command::Commit(commit) => self.commit(commit).await?,
             Command::Seek(seek) => self.seek(seek).await?,
-            Command::Pause(pause) => self.positions.pause(&pause.partitions, true),
-            Command::Resume(resume) => self.positions.pause(&resume.partitions, false),
+            Command::Pause(Pause { id, partitions }) => {
+                let partitions = self.positions.pause(&partitions, true);
+                self.outbox.push(positioned(id, partitions));
+            }
+            Command::Resume(Resume { id, partitions }) => {
+                let partitions = self.positions.pause(&partitions, false);
+                self.outbox.push(positioned(id, partitions));
+            }
             // For partitions that were given back before.
             Command::Release(_) => {}
         }
@@ -69,22 +77,61 @@ impl Session {
 
     /// Commits what the client says, and tells what became of it.
     pub(super) async fn commit(&mut self, commit: Commit) -> Result<(), Status> {
-        let offsets = match commit.offsets.is_empty() {
-            true => self.positions.sent(),
-            false => commit.offsets,
+        let Commit {
+            id,
+            offsets,
+            through,
+        } = commit;
+        let is_through = offsets.is_empty();
+        let offsets = match self.meant(offsets, through) {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                self.outbox.push(not_committed(id, &error));
+                return Ok(());
+            }
         };
         let refused = self.membership.commit(offsets).await?;
+        if is_through {
+            self.progress.committed(|topic, partition| {
+                let is_this = |r: &Refused| r.topic == topic && r.partition == partition;
+                refused.iter().any(is_this)
+            });
+        }
         let failure = |refused: Refused| CommitFailure {
             topic: refused.topic,
             partition: refused.partition,
             error: Some(error::part(&refused.error)),
         };
         self.outbox.push(Event::Committed(Committed {
-            id: commit.id,
+            id,
             failures: refused.into_iter().map(failure).collect(),
             error: None,
         }));
         Ok(())
+    }
+
+    /// The offsets that a commit means.
+    fn meant(
+        &mut self,
+        offsets: Vec<CommittedOffset>,
+        through: u64,
+    ) -> Result<Vec<CommittedOffset>, ApiError> {
+        match (offsets.is_empty(), through) {
+            (false, 0) => Ok(offsets),
+            (true, 1..) if through > self.outbox.delivered() => Err(ApiError::invalid_request(
+                "there was no such response yet; commit through one that has come",
+            )),
+            (true, 1..) => self.progress.through(through).map_err(|unknown| {
+                let code = match unknown {
+                    Unknown::GivenBack => ErrorCode::RebalanceInProgress,
+                    Unknown::Forgotten => ErrorCode::InvalidRequest,
+                };
+                ApiError::new(code, unknown.to_string())
+            }),
+            _ => Err(ApiError::invalid_request(
+                "a commit needs offsets, or the sequence of a response, and not both",
+            )),
+        }
     }
 
     async fn seek(&mut self, seek: Seek) -> Result<(), Status> {
@@ -92,6 +139,7 @@ impl Session {
             topic,
             partition,
             to,
+            id,
         } = seek;
         let place = match to {
             Some(To::Offset(offset)) => Place::Offset(offset),
@@ -103,13 +151,30 @@ impl Session {
             },
             None => return Err(error::invalid("seek needs an offset, a time or an end")),
         };
-        if self.positions.next_offset(&topic, partition).is_none() {
+        if !self.positions.contains(&topic, partition) {
             // It may just have gone to another member, which is no fault of the client's.
+            self.outbox.push(without_effect(id));
             return Ok(());
         }
-        let found = offsets::find(&self.client, &topic, partition, place).await?;
-        let offset = found.map_err(|error| error::status(&error))?;
+        let offset = match offsets::find(&self.client, &topic, partition, place).await? {
+            Ok(offset) => offset,
+            Err(error) => {
+                self.outbox.push(Event::Positioned(Positioned {
+                    id,
+                    partitions: Vec::new(),
+                    error: Some(error::part(&error)),
+                }));
+                return Ok(());
+            }
+        };
         self.positions.seek(&topic, partition, offset);
+        let place = AssignedPartition {
+            topic: topic.clone(),
+            partition,
+            offset,
+        };
+        let sequence = self.outbox.push(positioned(id, vec![place]));
+        self.progress.step(sequence, (topic, partition), offset);
         Ok(())
     }
 }
@@ -125,9 +190,26 @@ pub fn refused(commit: Commit) -> Event {
         ErrorCode::RebalanceInProgress,
         "the partitions are with other members now; what was not committed is read again",
     );
+    not_committed(commit.id, &error)
+}
+
+fn not_committed(id: u64, error: &ApiError) -> Event {
     Event::Committed(Committed {
-        id: commit.id,
+        id,
         failures: Vec::new(),
-        error: Some(error::part(&error)),
+        error: Some(error::part(error)),
+    })
+}
+
+/// A seek, a pause or a resume of partitions that the member does not have.
+pub fn without_effect(id: u64) -> Event {
+    positioned(id, Vec::new())
+}
+
+fn positioned(id: u64, partitions: Vec<AssignedPartition>) -> Event {
+    Event::Positioned(Positioned {
+        id,
+        partitions,
+        error: None,
     })
 }

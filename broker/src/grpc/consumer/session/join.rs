@@ -6,7 +6,8 @@ use std::{
 };
 
 use fjord_proto::v1::{
-    Assigned, AssignedPartition, consume_request::Command, consume_response::Event,
+    Assigned, AssignedPartition, Pause, Resume, Seek, consume_request::Command,
+    consume_response::Event,
 };
 use fjord_wire::ErrorCode;
 use regex::Regex;
@@ -15,7 +16,7 @@ use tracing::debug;
 
 use super::{
     Session, Turn,
-    commands::{refused, subscribed_already},
+    commands::{refused, subscribed_already, without_effect},
 };
 use crate::{
     api::error::ApiError,
@@ -63,11 +64,12 @@ impl Session {
                 partition: *partition,
                 offset: *offset,
             });
-        self.outbox.push(Event::Assigned(Assigned {
+        let sequence = self.outbox.push(Event::Assigned(Assigned {
             member_id: self.membership.member_id.clone(),
             generation: self.membership.generation,
             partitions: assigned.collect(),
         }));
+        self.progress.assign(sequence, starts.iter().cloned());
         self.positions.assign(starts);
         Ok(Turn::Rebalance)
     }
@@ -88,12 +90,21 @@ impl Session {
                     Some(starts) => Attempt::Joined(starts),
                     None => Attempt::Again,
                 }),
-                command = self.commands.next() => match command? {
+                () = self.outbox.deliver() => {}
+                command = self.commands.next(), if self.outbox.has_room() => match command? {
                     Command::Leave(_) => return Ok(Attempt::Left),
                     Command::Credit(credit) => self.positions.add_credit(credit.records),
-                    Command::Commit(commit) => self.outbox.push(refused(commit)),
+                    Command::Commit(commit) => {
+                        self.outbox.push(refused(commit));
+                    }
                     Command::Subscribe(_) => return Err(subscribed_already()),
-                    Command::Seek(_) | Command::Pause(_) | Command::Resume(_) | Command::Release(_) => {}
+                    Command::Seek(Seek { id, .. })
+                    | Command::Pause(Pause { id, .. })
+                    | Command::Resume(Resume { id, .. }) => {
+                        self.outbox.push(without_effect(id));
+                    }
+                    // For partitions that were given back before.
+                    Command::Release(_) => {}
                 },
             }
         }

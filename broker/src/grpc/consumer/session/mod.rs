@@ -31,13 +31,16 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use self::{commands::Commands, outbox::Outbox, reading::Reading};
-use super::{Events, membership::Membership, positions::Positions};
-use crate::grpc::{
-    backend::{self, Backend, Client},
-    error,
-    fetch::Limits,
-    numbers::or_default,
-    offsets::Place,
+use super::{Events, membership::Membership, positions::Positions, progress::Progress};
+use crate::{
+    grpc::{
+        backend::{self, Backend, Client},
+        error,
+        fetch::Limits,
+        numbers::or_default,
+        offsets::Place,
+    },
+    observability::metrics::MemberGuard,
 };
 
 const DEFAULT_SESSION_TIMEOUT_MS: u32 = 45_000;
@@ -69,12 +72,14 @@ pub struct Session {
     start: Place,
     limits: Limits,
     positions: Positions,
+    progress: Progress,
     /// How many reads there were.
     reads: usize,
     commands: Commands,
     outbox: Outbox,
     /// What the member subscribed to and how many partitions there were, when it joined.
     joined_with: BTreeMap<String, usize>,
+    _counted: MemberGuard,
 }
 
 impl Session {
@@ -111,6 +116,7 @@ impl Session {
             knows_coordinator: false,
         };
         Ok(Self {
+            _counted: backend.broker().metrics.grpc.member(),
             backend,
             client,
             membership,
@@ -123,6 +129,7 @@ impl Session {
                 max_wait_ms: FETCH_WAIT_MS,
             },
             positions: Positions::new(subscribe.credit_records),
+            progress: Progress::default(),
             reads: 0,
             commands: Commands::new(commands),
             outbox: Outbox::new(events),
@@ -188,7 +195,7 @@ impl Session {
                         return Ok(turn);
                     }
                 }
-                command = self.commands.next() => {
+                command = self.commands.next(), if self.outbox.has_room() => {
                     let command = command?;
                     // What is being read may not be wanted any more.
                     if matches!(command, Command::Seek(_) | Command::Pause(_) | Command::Resume(_)) {

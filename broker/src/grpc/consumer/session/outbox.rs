@@ -1,4 +1,4 @@
-//! Events on their way to the client, in order. Nothing is read while any wait here, so that they are few.
+//! Events on their way to the client, in order and counted. Nothing is read while any wait here, so that they are few.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,15 @@ use fjord_proto::v1::{ConsumeResponse, consume_response::Event};
 
 use crate::grpc::consumer::Events;
 
+/// With so many answers waiting, no more commands are taken.
+const MOST_PENDING: usize = 1024;
+
 /// What the client is to be told.
 pub struct Outbox {
     events: Events,
     pending: VecDeque<ConsumeResponse>,
+    /// That of the last response.
+    sequence: u64,
 }
 
 impl Outbox {
@@ -18,13 +23,28 @@ impl Outbox {
         Self {
             events,
             pending: VecDeque::new(),
+            sequence: 0,
         }
     }
 
-    /// Adds an event.
-    pub fn push(&mut self, event: Event) {
-        self.pending
-            .push_back(ConsumeResponse { event: Some(event) });
+    /// Adds an event; returns the sequence of its response.
+    pub fn push(&mut self, event: Event) -> u64 {
+        self.sequence += 1;
+        self.pending.push_back(ConsumeResponse {
+            sequence: self.sequence,
+            event: Some(event),
+        });
+        self.sequence
+    }
+
+    /// The sequence of the last response that was handed over; 0 before the first.
+    pub fn delivered(&self) -> u64 {
+        self.sequence - self.pending.len() as u64
+    }
+
+    /// Whether commands may be taken, which add their answers.
+    pub fn has_room(&self) -> bool {
+        self.pending.len() < MOST_PENDING
     }
 
     /// Whether all is delivered.
@@ -66,6 +86,20 @@ mod tests {
         assert!(matches!(first, Some(Event::Revoked(_))));
         assert_eq!(outbox.deliver().now_or_never(), Some(()));
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn responses_are_counted_and_bounded() {
+        let (events, _client) = mpsc::channel(1);
+        let mut outbox = Outbox::new(events);
+        for sequence in 1..=MOST_PENDING as u64 {
+            assert!(outbox.has_room());
+            assert_eq!(outbox.push(Event::Revoked(Default::default())), sequence);
+        }
+        assert!(!outbox.has_room());
+        assert_eq!(outbox.delivered(), 0);
+        assert_eq!(outbox.deliver().now_or_never(), Some(()));
+        assert_eq!(outbox.delivered(), 1);
     }
 
     #[test]

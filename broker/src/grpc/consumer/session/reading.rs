@@ -73,7 +73,10 @@ impl Session {
                 }
             }
             if self.positions.send(&mut records) {
-                self.outbox.push(Event::Records(records));
+                let partition = (records.topic.clone(), records.partition);
+                let next_offset = records.next_offset;
+                let sequence = self.outbox.push(Event::Records(records));
+                self.progress.step(sequence, partition, next_offset);
             }
         }
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use fjord_proto::v1::consume_request::Command;
+use fjord_proto::v1::{Pause, Resume, Seek, consume_request::Command};
 use tokio::time::{Instant, interval, sleep_until};
 use tonic::Status;
 
 use super::{
     HEARTBEAT_EVERY, Session, Turn,
-    commands::{refused, subscribed_already},
+    commands::{refused, subscribed_already, without_effect},
 };
 
 impl Session {
@@ -21,14 +21,20 @@ impl Session {
         while !(released && self.outbox.is_empty()) {
             tokio::select! {
                 () = self.outbox.deliver() => {}
-                command = self.commands.next() => match command? {
+                command = self.commands.next(), if self.outbox.has_room() => match command? {
                     Command::Leave(_) => return Ok(Turn::Left),
                     Command::Release(_) => released = true,
-                    Command::Commit(commit) if lost => self.outbox.push(refused(commit)),
+                    Command::Commit(commit) if lost => {
+                        self.outbox.push(refused(commit));
+                    }
                     Command::Commit(commit) => self.commit(commit).await?,
                     Command::Credit(credit) => self.positions.add_credit(credit.records),
                     Command::Subscribe(_) => return Err(subscribed_already()),
-                    Command::Seek(_) | Command::Pause(_) | Command::Resume(_) => {}
+                    Command::Seek(Seek { id, .. })
+                    | Command::Pause(Pause { id, .. })
+                    | Command::Resume(Resume { id, .. }) => {
+                        self.outbox.push(without_effect(id));
+                    }
                 },
                 // The session must not end while the client takes its time.
                 _ = heartbeats.tick(), if !lost => {
