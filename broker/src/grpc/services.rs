@@ -40,19 +40,29 @@ pub fn services(backend: &Backend) -> Result<Routes, tonic_reflection::server::E
     };
     let most = backend.broker().config().grpc.max_message_bytes;
     let backend = || backend.clone();
-    let producer =
-        ProducerServiceServer::new(Producer::new(backend())).max_decoding_message_size(most);
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(reflection().build_v1()?)
         // Which grpcio and older tools ask.
         .add_service(reflection().build_v1alpha()?)
-        .add_service(producer)
-        .add_service(FetchServiceServer::new(Fetch::new(backend())))
-        .add_service(ConsumerServiceServer::new(Consumer::new(backend())))
-        .add_service(GroupServiceServer::new(Groups::new(backend())))
-        .add_service(TopicServiceServer::new(Topics::new(backend())))
-        .add_service(ConfigServiceServer::new(ConfigsOfAll::new(backend())))
-        .add_service(ClusterServiceServer::new(Cluster::new(backend())));
+        .add_service(
+            ProducerServiceServer::new(Producer::new(backend())).max_decoding_message_size(most),
+        )
+        .add_service(FetchServiceServer::new(Fetch::new(backend())).max_decoding_message_size(most))
+        .add_service(
+            ConsumerServiceServer::new(Consumer::new(backend())).max_decoding_message_size(most),
+        )
+        .add_service(
+            GroupServiceServer::new(Groups::new(backend())).max_decoding_message_size(most),
+        )
+        .add_service(
+            TopicServiceServer::new(Topics::new(backend())).max_decoding_message_size(most),
+        )
+        .add_service(
+            ConfigServiceServer::new(ConfigsOfAll::new(backend())).max_decoding_message_size(most),
+        )
+        .add_service(
+            ClusterServiceServer::new(Cluster::new(backend())).max_decoding_message_size(most),
+        );
     Ok(routes.routes())
 }
