@@ -1,5 +1,9 @@
 """The gRPC API through the Rust client beside Kafka's protocol through the Java client, on one broker."""
 
+from dataclasses import replace
+
+from harness.broker import Broker
+
 from clients import Load, create_topic, fjord_consume, fjord_produce, java_consume, java_produce
 from samples import Samples
 from servers import FJORD
@@ -16,27 +20,24 @@ KAFKA, GRPC = "Java client, Kafka's protocol", "Rust client, gRPC"
 
 
 def run(run: Run) -> None:
-    records = int(EXPECTED_PER_SECOND * run.options.seconds)
-    with run.server(FJORD) as broker:
-        produce = {
-            KAFKA: lambda load: java_produce(broker.bootstrap, load),
-            GRPC: lambda load: fjord_produce(broker.grpc, load),
-        }
-        consume = {
-            KAFKA: lambda load: java_consume(broker.bootstrap, load),
-            GRPC: lambda load: fjord_consume(broker.grpc, load),
-        }
-        for partitions in PARTITIONS:
+    for partitions in PARTITIONS:
+        with run.server(FJORD) as broker:
             topic = f"topic-{partitions}"
             create_topic(broker.grpc, topic, partitions)
             for number, sides in run.rounds([KAFKA, GRPC]):
-                for rate in (None, *RATES):
-                    load = Load(topic, int(rate * run.options.seconds) if rate else records, SIZE, rate)
-                    for side in sides:
-                        run.measure(broker, cell("produce", partitions, rate), side, number, lambda: produce[side](load))
                 for side in sides:
-                    load = Load(topic, records, SIZE)
-                    run.measure(broker, cell("consume", partitions), side, number, lambda: consume[side](load))
+                    compare(run, broker, topic, partitions, side, number)
+
+
+def compare(run: Run, broker: Broker, topic: str, partitions: int, side: str, number: int) -> None:
+    """All cells of one side in one round."""
+    produce = {KAFKA: lambda load: java_produce(broker.bootstrap, load), GRPC: lambda load: fjord_produce(broker.grpc, load)}
+    consume = {KAFKA: lambda load: java_consume(broker.bootstrap, load), GRPC: lambda load: fjord_consume(broker.grpc, load)}
+    fastest = Load(topic, int(EXPECTED_PER_SECOND * run.options.seconds), SIZE)
+    steady = [replace(fastest, records=int(rate * run.options.seconds), rate=rate) for rate in RATES]
+    for load in (fastest, *steady):
+        run.measure(broker, cell("produce", partitions, load.rate), side, number, lambda: produce[side](load))
+    run.measure(broker, cell("consume", partitions), side, number, lambda: consume[side](fastest))
 
 
 def cell(what: str, partitions: int, rate: int | None = None) -> str:

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
@@ -163,6 +164,23 @@ impl Client {
             &self.shared.addresses[connection.place],
             self.shared.options.request_timeout,
         )
+    }
+
+    /// Opens a stream on `connection`; one that is not answered is given up after the time of a request.
+    pub(crate) async fn open_stream<R>(
+        &self,
+        connection: &Connection,
+        opening: impl Future<Output = Result<Response<R>, Status>>,
+    ) -> Result<R> {
+        let limit = self.shared.options.request_timeout;
+        match timeout(limit, opening).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.error(connection, &status)),
+            Err(_) => Err(Error::Timeout {
+                address: self.address(),
+                after: limit,
+            }),
+        }
     }
 
     /// Makes a call that changes nothing, and makes it again while the broker is not available or the connection

@@ -230,13 +230,16 @@ impl Fetcher {
         let connection = self.client.connection();
         let mut service = FetchServiceClient::new(connection.channel.clone())
             .max_decoding_message_size(self.client.options().max_message_bytes);
-        match service.fetch(request).await {
-            Ok(response) => {
-                self.stream = Some(response.into_inner());
+        match self
+            .client
+            .open_stream(&connection, service.fetch(request))
+            .await
+        {
+            Ok(stream) => {
+                self.stream = Some(stream);
                 Ok(())
             }
-            Err(status) => {
-                let error = self.client.error(&connection, &status);
+            Err(error) => {
                 let broken = matches!(error, Error::Disconnected { .. });
                 self.patience.wait(error).await?;
                 if broken && let Err(error) = self.client.reconnect(&connection).await {

@@ -48,12 +48,14 @@ def test_full_disk(disk, broker):
     full(broker, load)
 
     refused_in_words(broker)
+    assert told_in_log(broker, "the disk is full: appends are refused") == 1
     check.run(list(load.acknowledged))
     groups_and_metadata_go_on(broker)
 
     disk.drop_ballast()
     grown = sum(load.acknowledged) + 10
     wait_until("the load goes on once there is space", lambda: sum(load.acknowledged) > grown or load.errors)
+    assert told_in_log(broker, "there is space on the disk again") == 1
     full(broker, load)
     acknowledged = list(load.acknowledged)
 
@@ -152,3 +154,8 @@ def read_all(broker, topic: str) -> list[bytes]:
         values.append(message.value())
     reader.close()
     return values
+
+
+def told_in_log(broker, what: str) -> int:
+    """How often the broker's log says this."""
+    return broker.log_path.read_text().count(what)

@@ -12,7 +12,13 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import OffsetOutOfRangeError
 
 from features import simple
+from harness.broker import new_broker
+from harness.connection import TIMEOUT_S, Connection
+from harness.server import peer_name
 from harness.wire import stored_batches
+
+FOR_EVER_MS = 2 * TIMEOUT_S * 1000
+"""A fetch that waits so long fails its test."""
 
 
 def numbers(count: int, first: int = 0) -> list[bytes]:
@@ -210,3 +216,32 @@ def test_compaction(broker, topic):
         return found == wanted
 
     simple.wait_until("the topic is compacted", compacted)
+
+
+@pytest.mark.skipif(peer_name() == "kafka", reason="a config of Fjord's own")
+def test_what_one_fetch_reads_from_disk_is_bounded(session_directory):
+    """Responses from disk are small, and by and by everything comes."""
+    settings = {"fjord.fetch.disk.max.bytes": "65536", "fjord.cache.bytes": "1048576"}
+    with new_broker(session_directory / "bounded-fetches", settings) as broker:
+        simple.create(broker, "big", partitions=4)
+        for partition in range(4):
+            simple.produce(broker, "big", [b"x" * 30_000] * 40, partition=partition, batch_num_messages=1)
+        with Connection(broker.bootstrap) as connection:
+            assert 2 * 30_000 < fetched(connection) <= 65_536
+            # More than fits is not waited for.
+            assert 2 * 30_000 < fetched(connection, min_bytes=500_000) <= 65_536
+            assert 30_000 < fetched(connection, max_bytes=40_000) <= 40_000
+        for partition in range(4):
+            assert values(simple.read_partition(broker, "big", partition)) == [b"x" * 30_000] * 40
+
+
+def fetched(connection: Connection, min_bytes: int = 1, max_bytes: int = 50 << 20) -> int:
+    """How many bytes of records one fetch of all of `big` brings."""
+    partitions = [
+        {"Partition": partition, "FetchOffset": 0, "PartitionMaxBytes": 1 << 20, "LogStartOffset": -1}
+        for partition in range(4)
+    ]
+    topics = [{"Topic": "big", "Partitions": partitions}]
+    body = {"ReplicaId": -1, "MaxWaitMs": FOR_EVER_MS, "MinBytes": min_bytes, "MaxBytes": max_bytes, "Topics": topics}
+    answer = connection.ask("Fetch", 4, body)
+    return sum(len(found["Records"] or b"") for found in answer["Responses"][0]["Partitions"])

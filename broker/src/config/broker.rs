@@ -103,6 +103,8 @@ pub struct ApiConfig {
     pub request_timeout: Duration,
     /// `fetch.max.bytes`.
     pub fetch_max_bytes: usize,
+    /// `fjord.fetch.disk.max.bytes`.
+    pub fetch_disk_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_session_slots: usize,
     /// `max.request.partition.size.limit`.

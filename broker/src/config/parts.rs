@@ -129,6 +129,7 @@ fn api(get: &dyn Fn(&str) -> Value) -> ApiConfig {
         default_replication_factor: get("default.replication.factor").into_short(),
         request_timeout: get("request.timeout.ms").into_milliseconds(),
         fetch_max_bytes: get("fetch.max.bytes").into_size(),
+        fetch_disk_max_bytes: get("fjord.fetch.disk.max.bytes").into_size(),
         fetch_session_slots: get("max.incremental.fetch.session.cache.slots").into_size(),
         describe_partitions_max: get("max.request.partition.size.limit").into_size(),
     }

@@ -4,7 +4,7 @@ use fjord_proto::v1::{
     ConsumeRequest, ConsumeResponse, Subscribe, consume_request::Command, consume_response::Event,
     consumer_service_client::ConsumerServiceClient,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -34,18 +34,9 @@ impl Member {
         commands.try_send(first).expect("the channel is empty");
         let mut service = ConsumerServiceClient::new(connection.channel.clone())
             .max_decoding_message_size(client.options().max_message_bytes);
-        let limit = client.options().request_timeout;
-        match timeout(limit, service.consume(ReceiverStream::new(requests))).await {
-            Ok(Ok(response)) => Ok(Self {
-                commands,
-                events: response.into_inner(),
-            }),
-            Ok(Err(status)) => Err(client.error(connection, &status)),
-            Err(_) => Err(Error::Timeout {
-                address: client.address(),
-                after: limit,
-            }),
-        }
+        let opening = service.consume(ReceiverStream::new(requests));
+        let events = client.open_stream(connection, opening).await?;
+        Ok(Self { commands, events })
     }
 
     /// Sends a command.

@@ -125,14 +125,9 @@ impl Sender {
         let mut service = ProducerServiceClient::new(connection.channel.clone())
             .max_decoding_message_size(self.client.options().max_message_bytes);
         let (requests, receiver) = mpsc::channel(REQUESTS);
-        let response = service
-            .produce_stream(ReceiverStream::new(receiver))
-            .await
-            .map_err(|status| self.client.error(&connection, &status))?;
-        Ok(Link {
-            requests,
-            answers: response.into_inner(),
-        })
+        let opening = service.produce_stream(ReceiverStream::new(receiver));
+        let answers = self.client.open_stream(&connection, opening).await?;
+        Ok(Link { requests, answers })
     }
 
     /// Sends and takes answers until the producer is closed, or the stream breaks.

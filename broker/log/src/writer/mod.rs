@@ -57,6 +57,8 @@ pub(crate) struct Writer {
     extents: Extents,
     buffers: Arc<Buffers>,
     pipeline: Pipeline,
+    /// Whether appends are refused because the disk is full.
+    is_full: bool,
 }
 
 impl Writer {
@@ -87,6 +89,7 @@ impl Writer {
             extents,
             buffers,
             pipeline,
+            is_full: false,
         })
     }
 
@@ -169,9 +172,8 @@ impl Writer {
         if !stale.is_empty() {
             self.pipeline.drain()?;
         }
-        stale
-            .into_iter()
-            .for_each(|op| op.refuse(AppendError::Superseded));
+        // Only a full disk makes them so.
+        self.refuse(stale);
         let bytes: u64 = ops.iter().map(|op| u64::from(op.stored_bytes())).sum();
         if bytes == 0
             || self
@@ -182,7 +184,12 @@ impl Writer {
             return Ok(ops);
         }
         match self.rotate(bytes, Room::Free) {
-            Ok(()) => Ok(ops),
+            Ok(()) => {
+                if std::mem::take(&mut self.is_full) {
+                    tracing::info!("there is space on the disk again: appends are accepted");
+                }
+                Ok(ops)
+            }
             Err(error) if is_full(&error) => self.admit_to_full_disk(ops),
             Err(error) => Err(error),
         }
@@ -203,7 +210,7 @@ impl Writer {
             }
         }
         let mut taken = 0;
-        let mut admitted = Vec::new();
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for op in ops {
             let needed = taken + u64::from(op.stored_bytes());
             let fits = self
@@ -214,10 +221,10 @@ impl Writer {
                 taken = needed;
                 admitted.push(op);
             } else {
-                Counters::add(&self.shared.counters.refused_disk_full, 1);
-                op.refuse(AppendError::DiskFull);
+                refused.push(op);
             }
         }
+        self.refuse(refused);
         Ok(admitted)
     }
 
@@ -318,11 +325,22 @@ impl Writer {
         }
         tracing::warn!(file = current.file.id, %error, "disk full in the middle of a write; sealing the file");
         current.spoilt = true;
+        self.refuse(ops);
+        Ok(())
+    }
+
+    /// The disk is full. Says so in the log when it begins.
+    fn refuse(&mut self, ops: Vec<Op>) {
+        if ops.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::error!("the disk is full: appends are refused until there is space");
+        }
         for op in ops {
             Counters::add(&self.shared.counters.refused_disk_full, 1);
             op.refuse(AppendError::DiskFull);
         }
-        Ok(())
     }
 
     fn seal(&mut self) -> io::Result<()> {

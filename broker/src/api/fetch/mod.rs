@@ -72,10 +72,12 @@ impl Handler for Fetch {
 
 async fn run(call: Call<FetchRequest>, mut context: FetchContext) -> FetchResponse {
     let broker = Arc::clone(&call.broker);
-    let limit = broker.config().api.fetch_max_bytes;
-    let asked = usize::try_from(call.request.max_bytes).unwrap_or(0);
+    let limits = &broker.config().api;
+    let asked = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let max_bytes = asked(call.request.max_bytes).min(limits.fetch_max_bytes);
     let reads = ReadContext {
-        max_bytes: asked.min(limit),
+        max_bytes,
+        max_disk_bytes: limits.fetch_disk_max_bytes.min(max_bytes),
         read_committed: call.request.isolation_level != 0,
     };
     let wanted = Arc::new(read::resolve(&call, context.wanted()));
@@ -115,6 +117,7 @@ async fn wait_for_records(
     loop {
         let found = read::read_all(broker, reads, Arc::clone(wanted)).await;
         let bytes: usize = found
+            .partitions
             .iter()
             .filter_map(|data| data.records.as_ref())
             .map(fjord_wire::Records::len)
@@ -122,9 +125,11 @@ async fn wait_for_records(
         let is_answer = |data: &PartitionData| {
             data.error_code != ErrorCode::None.code() || data.diverging_epoch.epoch >= 0
         };
-        let enough = bytes >= min_bytes || found.iter().any(is_answer) || wanted.is_empty();
-        if enough || tokio::time::Instant::now() >= deadline || broker.stopping.is_cancelled() {
-            return found;
+        // More than fits would not make it more.
+        let enough = bytes >= min_bytes || found.is_full || wanted.is_empty();
+        let answered = enough || found.partitions.iter().any(is_answer);
+        if answered || tokio::time::Instant::now() >= deadline || broker.stopping.is_cancelled() {
+            return found.partitions;
         }
         match &parked {
             Some(parked) => {

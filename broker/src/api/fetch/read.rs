@@ -24,8 +24,18 @@ use crate::{
 pub struct ReadContext {
     /// Most bytes of the response, but for a first batch that is larger.
     pub max_bytes: usize,
+    /// The same of a response that is read from disk.
+    pub max_disk_bytes: usize,
     /// Whether only records of committed transactions are wanted.
     pub read_committed: bool,
+}
+
+/// What was read.
+pub struct Found {
+    /// In the order of what was asked for.
+    pub partitions: Vec<PartitionData>,
+    /// Whether there is more that the response has no room for.
+    pub is_full: bool,
 }
 
 /// A partition to read, looked up.
@@ -75,11 +85,15 @@ pub async fn read_all(
     broker: &Arc<Broker>,
     context: ReadContext,
     partitions: Arc<Vec<ReadPartition>>,
-) -> Vec<PartitionData> {
+) -> Found {
     if let Some(found) = read_each(context, &partitions, Leader::read_recent) {
         return found;
     }
     let on_disk = Arc::clone(&partitions);
+    let context = ReadContext {
+        max_bytes: context.max_disk_bytes,
+        ..context
+    };
     // Clients that do not read must not fill the memory with what is read for them.
     let _room = tokio::select! {
         room = broker.limits.reserve_response(most_bytes(context, &partitions)) => Some(room),
@@ -96,7 +110,10 @@ pub async fn read_all(
     };
     match read.await {
         Some(Some(found)) => found,
-        _ => partitions.iter().map(failed).collect(),
+        _ => Found {
+            partitions: partitions.iter().map(failed).collect(),
+            is_full: false,
+        },
     }
 }
 
@@ -118,21 +135,24 @@ fn read_each(
     context: ReadContext,
     partitions: &[ReadPartition],
     read: impl Fn(&Leader, u64, usize) -> Option<Result<ReadBatches, ReadError>>,
-) -> Option<Vec<PartitionData>> {
+) -> Option<Found> {
     let mut left = context.max_bytes;
     let mut have_some = false;
+    let mut is_full = false;
     let mut all = Vec::with_capacity(partitions.len());
     for partition in partitions {
         let mut data = partition.wanted.empty_answer();
         match readable(partition, context, &mut data) {
             Ok(Some(leader)) if left > 0 || !have_some => {
                 let wanted = &partition.wanted;
-                let limit = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
+                let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
+                let limit = most.min(left);
                 let offset = u64::try_from(wanted.fetch_offset).unwrap_or(0);
                 match read(leader, offset, limit)? {
                     // Only the first batch of a response may be larger than what is allowed.
-                    Ok(found) if have_some && found.bytes > limit => {}
+                    Ok(found) if have_some && found.bytes > limit => is_full |= limit < most,
                     Ok(found) => {
+                        is_full |= limit < most && signed(found.next_offset) < data.high_watermark;
                         have_some |= found.bytes > 0;
                         left = left.saturating_sub(found.bytes);
                         data.records = Some(found.batches.into_iter().collect::<Records>());
@@ -141,12 +161,16 @@ fn read_each(
                     Err(error) => data.error_code = ApiError::from(error).code.code(),
                 }
             }
-            Ok(_) => {}
+            Ok(Some(_)) => is_full |= partition.wanted.fetch_offset < data.high_watermark,
+            Ok(None) => {}
             Err(code) => data.error_code = code.code(),
         }
         all.push(data);
     }
-    Some(all)
+    Some(Found {
+        partitions: all,
+        is_full,
+    })
 }
 
 /// The partition to read, with its bounds filled in; nothing if the client must truncate first.
@@ -159,7 +183,6 @@ fn readable<'a>(
     let leader = partition.leader.as_ref().map_err(|code| *code)?;
     leadership::check_epoch(leader, wanted.current_leader_epoch)?;
     let bounds = leader.bounds();
-    let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     data.records = Some(Records::new());
     data.high_watermark = signed(bounds.high_watermark);
     data.last_stable_offset = signed(bounds.last_stable);
@@ -181,4 +204,9 @@ fn readable<'a>(
         return Err(ErrorCode::OffsetOutOfRange);
     }
     Ok(Some(leader))
+}
+
+/// An offset as Kafka writes it.
+fn signed(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
 }

@@ -31,6 +31,15 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         "Bytes of the index that are kept in memory.",
     ),
     ConfigDef::new(
+        "fjord.fetch.disk.max.bytes",
+        Int,
+        Some("4194304"),
+        Valid::AtLeast(65_536),
+        "Most bytes that one fetch reads from disk; the client comes back for the rest. Small reads stay in the \
+         processor's caches and take little memory. More helps clients that are far away, since each answer \
+         costs them a round trip. fetch.max.bytes holds too, and a first batch that is larger comes whole.",
+    ),
+    ConfigDef::new(
         "fjord.log.file.bytes",
         Long,
         Some("268435456"),
