@@ -21,14 +21,6 @@ def probe() -> None:
         done()
 
 
-def plots() -> None:
-    """matplotlib, which draws the plots."""
-    requirements = BENCHES / "requirements.txt"
-    if done := install.changed("benches", [requirements], [install.PYTHON]):
-        install.run(install.PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
-        done()
-
-
 def binaries() -> None:
     """The broker and the command line, unless others are named."""
     if not {"FJORD_BROKER", "FJORD_CLI"} <= os.environ.keys():
@@ -39,5 +31,4 @@ if __name__ == "__main__":
     install.python()
     install.java()
     probe()
-    plots()
     binaries()

@@ -2,7 +2,9 @@
 
 import itertools
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -83,8 +85,7 @@ def run(run: Run) -> None:
 
 def throughput(run: Run, load: Load, side: Side, number: int) -> None:
     """Produces for a while, and reads all of it."""
-    with run.server(side) as server:
-        topic = create_topic(server, load.partitions)
+    with run.server(side) as server, new_topic(server, load.partitions) as topic:
         idle = resident_mib(server.pid)
         warm_up = probe_produce(server.bootstrap, topic, run.options.seconds * WARM_UP, load.size, *load.settings)
         written: dict[str, float] = {}
@@ -102,8 +103,7 @@ def throughput(run: Run, load: Load, side: Side, number: int) -> None:
 
 def steady(run: Run, load: Load, cell: str, rate: float, side: Side, number: int) -> None:
     """Latencies at a rate of records a second."""
-    with run.server(side) as server:
-        topic = create_topic(server, load.partitions)
+    with run.server(side) as server, new_topic(server, load.partitions) as topic:
         seconds = run.options.seconds
         asked = Steady(topic, seconds, load.size, seconds * WARM_UP, load.partitions, rate)
         measured = lambda: probe_steady(server.bootstrap, asked, *load.settings)  # noqa: E731
@@ -112,8 +112,7 @@ def steady(run: Run, load: Load, cell: str, rate: float, side: Side, number: int
 
 def restart(run: Run, side: Side, number: int) -> None:
     """How long it takes from the start of a process that has data to the first acknowledged record."""
-    with run.server(side) as server:
-        topic = create_topic(server, USUAL.partitions)
+    with run.server(side) as server, new_topic(server, USUAL.partitions) as topic:
         probe_produce(server.bootstrap, topic, run.options.seconds, USUAL.size, *USUAL.settings)
         for how, end in (("a stop", server.stop), ("SIGKILL", server.kill)):
             end()
@@ -126,12 +125,13 @@ def restart(run: Run, side: Side, number: int) -> None:
             run.samples.add(Sample(f"{RESTART} {how}", side.name, number, values))
 
 
-def create_topic(server: Server, partitions: int) -> str:
-    """A new topic's name."""
-    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+@contextmanager
+def new_topic(server: Server, partitions: int) -> Iterator[str]:
+    """A topic's name; the topic goes when it is done with."""
     name = f"bench-{next(_numbers)}"
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(60)
-    return name
+    AdminClient({"bootstrap.servers": server.bootstrap}).create_topics([NewTopic(name, partitions, 1)])[name].result(60)
+    yield name
+    AdminClient({"bootstrap.servers": server.bootstrap}).delete_topics([name])[name].result(60)
 
 
 def render(samples: Samples) -> str:

@@ -46,7 +46,9 @@ pub use fold::{EpochEntry, EpochTable};
 pub use log::Log;
 pub use options::{Durability, LogOptions};
 pub use partition::producers::{BatchMetadata, ProducerCheck, ProducerTable};
-pub use partition::{AppendOutcome, Completion, Found, Partition, Positions, ReadBatches};
+pub use partition::{
+    AppendOutcome, Completion, Found, Partition, Positions, ReadBatches, ReadLimit,
+};
 pub use recovery::RecoveryReport;
 pub use retention::RetentionPolicy;
 pub use stats::{DiskSpace, Stats};

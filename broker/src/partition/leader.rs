@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use fjord_log::{
     AppendError, AppendOutcome, CompactionPolicy, Found, Partition, ReadBatches, ReadError,
-    RetentionPolicy,
+    ReadLimit, RetentionPolicy,
 };
 use uuid::Uuid;
 
@@ -174,10 +174,10 @@ impl Leader {
     pub fn read_recent(
         &self,
         offset: u64,
-        max_bytes: usize,
+        limit: ReadLimit,
     ) -> Option<Result<ReadBatches, ReadError>> {
         self.log
-            .read_recent(offset, max_bytes, self.bounds().high_watermark)
+            .read_recent(offset, limit, self.bounds().high_watermark)
     }
 
     /// Stored batches from the one that holds `offset` on, up to the high watermark. May block.
@@ -185,9 +185,8 @@ impl Leader {
     /// # Errors
     ///
     /// See [`Partition::read`].
-    pub fn read(&self, offset: u64, max_bytes: usize) -> Result<ReadBatches, ReadError> {
-        self.log
-            .read(offset, max_bytes, self.bounds().high_watermark)
+    pub fn read(&self, offset: u64, limit: ReadLimit) -> Result<ReadBatches, ReadError> {
+        self.log.read(offset, limit, self.bounds().high_watermark)
     }
 
     /// The first record that is not older than `timestamp`. May block.

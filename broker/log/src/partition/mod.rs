@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub(crate) use crate::partition::append::fits_a_file;
 pub(crate) use crate::partition::control::Control;
-pub use crate::partition::read::ReadBatches;
+pub use crate::partition::read::{ReadBatches, ReadLimit};
 pub use crate::partition::times::Found;
 
 use crate::compaction::CompactionPolicy;

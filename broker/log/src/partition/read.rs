@@ -42,18 +42,37 @@ impl ReadBatches {
     }
 }
 
+/// How much a read returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// About the most bytes.
+    pub bytes: usize,
+    /// Whether the first batch comes whole even if it is larger, so that no reader gets stuck (KIP-74).
+    pub first_whole: bool,
+}
+
+impl From<usize> for ReadLimit {
+    /// So many bytes, or one batch that is larger.
+    fn from(bytes: usize) -> Self {
+        Self {
+            bytes,
+            first_whole: true,
+        }
+    }
+}
+
 /// What a read asks for.
 #[derive(Clone, Copy)]
 struct Wanted {
     offset: u64,
-    max_bytes: usize,
+    limit: ReadLimit,
     end: u64,
 }
 
 impl Wanted {
-    /// Whether a batch of `length` still goes with what is there. The first always does (KIP-74).
+    /// Whether a batch of `length` still goes with what is there.
     fn takes(&self, have: usize, length: u32) -> bool {
-        have == 0 || have + length as usize <= self.max_bytes
+        (have == 0 && self.limit.first_whole) || have + length as usize <= self.limit.bytes
     }
 }
 
@@ -80,38 +99,37 @@ enum Plan {
 }
 
 impl Partition {
-    /// Reads batches from the one that holds `offset` on, up to `end` (exclusive) and about `max_bytes`,
+    /// Reads batches from the one that holds `offset` on, up to `end` (exclusive) and within `limit`,
     /// if all are in memory. Never waits. Nothing: [`Partition::read`] is needed.
     pub fn read_recent(
         &self,
         offset: u64,
-        max_bytes: usize,
+        limit: impl Into<ReadLimit>,
         end: u64,
     ) -> Option<Result<ReadBatches, ReadError>> {
-        match self.plan(Wanted {
-            offset,
-            max_bytes,
-            end,
-        }) {
+        let limit = limit.into();
+        match self.plan(Wanted { offset, limit, end }) {
             Ok(Plan::Done(found)) => Some(Ok(found)),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Reads batches from the one that holds `offset` on, up to `end` (exclusive) and about `max_bytes`; the
-    /// first batch comes whole even if it is larger. May wait for the disk. Every batch from disk is checked.
+    /// Reads batches from the one that holds `offset` on, up to `end` (exclusive) and within `limit`. May wait
+    /// for the disk. Every batch from disk is checked.
     ///
     /// # Errors
     ///
     /// [`ReadError::Damaged`] if the first batch fails its checksum; batches before a damaged one are
     /// returned without error.
-    pub fn read(&self, offset: u64, max_bytes: usize, end: u64) -> Result<ReadBatches, ReadError> {
-        let mut wanted = Wanted {
-            offset,
-            max_bytes,
-            end,
-        };
+    pub fn read(
+        &self,
+        offset: u64,
+        limit: impl Into<ReadLimit>,
+        end: u64,
+    ) -> Result<ReadBatches, ReadError> {
+        let limit = limit.into();
+        let mut wanted = Wanted { offset, limit, end };
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
         let mut attempts = 0;
         loop {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fjord_log::{ReadBatches, ReadError};
+use fjord_log::{ReadBatches, ReadError, ReadLimit};
 use fjord_wire::{
     ErrorCode, Records,
     messages::{
@@ -100,8 +100,8 @@ pub async fn read_all(
         () = broker.stopping.cancelled() => None,
     };
     let read = broker.blocking(move || {
-        read_each(context, &on_disk, |leader, offset, max_bytes| {
-            Some(leader.read(offset, max_bytes))
+        read_each(context, &on_disk, |leader, offset, limit| {
+            Some(leader.read(offset, limit))
         })
     });
     let failed = |partition: &ReadPartition| PartitionData {
@@ -134,7 +134,7 @@ fn most_bytes(context: ReadContext, partitions: &[ReadPartition]) -> usize {
 fn read_each(
     context: ReadContext,
     partitions: &[ReadPartition],
-    read: impl Fn(&Leader, u64, usize) -> Option<Result<ReadBatches, ReadError>>,
+    read: impl Fn(&Leader, u64, ReadLimit) -> Option<Result<ReadBatches, ReadError>>,
 ) -> Option<Found> {
     let mut left = context.max_bytes;
     let mut have_some = false;
@@ -143,16 +143,19 @@ fn read_each(
     for partition in partitions {
         let mut data = partition.wanted.empty_answer();
         match readable(partition, context, &mut data) {
-            Ok(Some(leader)) if left > 0 || !have_some => {
+            // Behind the first that does not fit, the others may be larger still; their turn comes.
+            Ok(Some(leader)) if !is_full => {
                 let wanted = &partition.wanted;
                 let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
-                let limit = most.min(left);
+                let limit = ReadLimit {
+                    bytes: most.min(left),
+                    first_whole: !have_some,
+                };
                 let offset = u64::try_from(wanted.fetch_offset).unwrap_or(0);
                 match read(leader, offset, limit)? {
-                    // Only the first batch of a response may be larger than what is allowed.
-                    Ok(found) if have_some && found.bytes > limit => is_full |= limit < most,
                     Ok(found) => {
-                        is_full |= limit < most && signed(found.next_offset) < data.high_watermark;
+                        is_full =
+                            limit.bytes < most && signed(found.next_offset) < data.high_watermark;
                         have_some |= found.bytes > 0;
                         left = left.saturating_sub(found.bytes);
                         data.records = Some(found.batches.into_iter().collect::<Records>());
@@ -161,8 +164,7 @@ fn read_each(
                     Err(error) => data.error_code = ApiError::from(error).code.code(),
                 }
             }
-            Ok(Some(_)) => is_full |= partition.wanted.fetch_offset < data.high_watermark,
-            Ok(None) => {}
+            Ok(_) => {}
             Err(code) => data.error_code = code.code(),
         }
         all.push(data);
