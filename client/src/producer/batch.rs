@@ -11,6 +11,8 @@ use super::delivery::{BatchDelivery, Outcome};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) batch_bytes: usize,
+    /// So many bytes do not linger while nothing is under way.
+    pub(super) quick_bytes: usize,
     pub(super) linger: Duration,
     pub(super) delivery_timeout: Duration,
     /// Whether answers come.

@@ -53,8 +53,8 @@ pub struct ProducerOptions {
     pub idempotent: bool,
     /// How batches are compressed in the log. Not unless set.
     pub compression: Compression,
-    /// How long a record waits for others to fill its batch. A busy partition fills its batches while it waits for
-    /// answers anyway. 5 ms unless set.
+    /// How long a record waits for others to fill its batch; 16 KiB are enough while nothing is under way. A busy
+    /// partition fills its batches while it waits for answers anyway. 5 ms unless set.
     pub linger: Duration,
     /// About the most bytes of one batch; a larger record is a batch of its own. 256 KiB unless set. What the topic's
     /// `max.message.bytes` does not allow is refused by the broker.

@@ -97,7 +97,10 @@ impl PartitionQueue {
         }
         if let Some(open) = &mut self.open {
             open.records.push(record);
+            let before = open.bytes;
             open.bytes += bytes;
+            let quick = self.limits.quick_bytes;
+            wake |= before < quick && open.bytes >= quick;
             open.permit.merge(permit);
         } else {
             wake = true;
@@ -132,8 +135,9 @@ impl PartitionQueue {
         deliveries.extend(all.map(|batch| batch.delivery.clone()));
     }
 
-    /// What is to be done now. A batch that is returned counts as in flight, or as done if there are no answers.
-    pub(super) fn next(&mut self, now: Instant) -> Next {
+    /// What is to be done now; `idle` says that nothing of the producer is under way. A batch that is returned
+    /// counts as in flight, or as done if there are no answers.
+    pub(super) fn next(&mut self, now: Instant, idle: bool) -> Next {
         if self.needs_identity() {
             return Next::Identity;
         }
@@ -152,7 +156,11 @@ impl PartitionQueue {
                 return Next::Wait;
             };
             let due = open.opened + self.limits.linger;
-            if !open.flush && now < due && open.bytes < self.limits.batch_bytes {
+            let enough = match idle {
+                true => self.limits.quick_bytes.min(self.limits.batch_bytes),
+                false => self.limits.batch_bytes,
+            };
+            if !open.flush && now < due && open.bytes < enough {
                 return Next::WaitUntil(due);
             }
             self.pending.extend(self.open.take());

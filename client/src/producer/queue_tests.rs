@@ -28,6 +28,7 @@ impl Bench {
     fn new(answered: bool, idempotent: bool) -> Self {
         let limits = Limits {
             batch_bytes: 10,
+            quick_bytes: 10,
             linger: Duration::ZERO,
             delivery_timeout: Duration::from_secs(60),
             answered,
@@ -53,7 +54,7 @@ impl Bench {
 
     /// What is sent now: the first record's value, and the number.
     fn sent(&mut self) -> Option<(String, Option<i32>)> {
-        match self.queue.next(self.now) {
+        match self.queue.next(self.now, false) {
             Next::Send(records, sequence) => {
                 let value = records[0].value.clone().expect("a value");
                 let name = String::from_utf8(value.to_vec()).expect("a name");
@@ -167,10 +168,10 @@ fn after_a_refusal_the_rest_gets_a_new_identity() {
     assert_eq!(bench.sent(), named("b", 1));
     bench.fail("RECORD_TOO_LARGE", false);
     assert!(answer(&refused).is_some_and(|outcome| outcome.is_err()));
-    assert!(matches!(bench.queue.next(bench.now), Next::Wait));
+    assert!(matches!(bench.queue.next(bench.now, false), Next::Wait));
     bench.fail(OUT_OF_ORDER, false);
     bench.later();
-    assert!(matches!(bench.queue.next(bench.now), Next::Identity));
+    assert!(matches!(bench.queue.next(bench.now, false), Next::Identity));
     bench.queue.renew(Identity {
         producer_id: 8,
         producer_epoch: 0,
@@ -210,7 +211,7 @@ fn what_is_not_delivered_in_time_is_given_up() {
     assert_eq!(failed.reason(), "LOST");
     assert!(answer(&young).is_none());
     // Nobody knows whether "a" is there: its number is not used again.
-    assert!(matches!(bench.queue.next(bench.now), Next::Identity));
+    assert!(matches!(bench.queue.next(bench.now, false), Next::Identity));
 }
 
 #[test]
@@ -229,14 +230,34 @@ fn a_batch_lingers_unless_it_is_full_or_flushed() {
     bench.queue.limits.batch_bytes = 25;
     drop(bench.push("a"));
     let due = bench.now + Duration::from_millis(5);
-    assert!(matches!(bench.queue.next(bench.now), Next::WaitUntil(at) if at == due));
+    assert!(matches!(bench.queue.next(bench.now, false), Next::WaitUntil(at) if at == due));
     drop(bench.push("b"));
     let pushed = bench.push("c");
     assert_eq!(bench.sent(), Some(("a".to_owned(), None)));
     assert!(answer(&pushed).is_none());
-    assert!(matches!(bench.queue.next(bench.now), Next::WaitUntil(_)));
+    assert!(matches!(
+        bench.queue.next(bench.now, false),
+        Next::WaitUntil(_)
+    ));
     bench.queue.flush(&mut Vec::new());
     assert_eq!(bench.sent(), Some(("c".to_owned(), None)));
+}
+
+#[test]
+fn some_records_do_not_linger_while_nothing_is_under_way() {
+    let mut bench = Bench::new(true, false);
+    bench.queue.limits = Limits {
+        batch_bytes: 100,
+        quick_bytes: 20,
+        linger: Duration::from_millis(5),
+        ..bench.queue.limits
+    };
+    let now = bench.now;
+    drop(bench.push("a"));
+    assert!(matches!(bench.queue.next(now, true), Next::WaitUntil(_)));
+    drop(bench.push("b"));
+    assert!(matches!(bench.queue.next(now, false), Next::WaitUntil(_)));
+    assert!(matches!(bench.queue.next(now, true), Next::Send(records, _) if records.len() == 2));
 }
 
 #[test]

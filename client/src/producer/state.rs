@@ -22,6 +22,10 @@ use fjord_proto::partitioner::partition_for_key;
 /// After so long it is asked again how many partitions a topic has, as Kafka's `metadata.max.age.ms` says.
 const TOPIC_MAX_AGE: Duration = Duration::from_secs(300);
 
+/// A batch of so many bytes is worth a request of its own while nothing is under way: about what a full batch of
+/// Kafka's Java client has (`batch.size`).
+const QUICK_BYTES: usize = 16 << 10;
+
 /// What a producer holds.
 #[derive(Debug)]
 pub(super) struct State {
@@ -84,6 +88,7 @@ impl State {
         Self {
             limits: Limits {
                 batch_bytes: options.batch_bytes,
+                quick_bytes: QUICK_BYTES,
                 linger: options.linger,
                 delivery_timeout: options.delivery_timeout,
                 answered: options.acks != Acks::None,
@@ -181,6 +186,7 @@ impl State {
     pub(super) fn step(&mut self, now: Instant) -> Step {
         let mut wait_until: Option<Instant> = None;
         let mut identity = false;
+        let idle = self.limits.answered && self.in_flight.is_empty();
         for _ in 0..self.active.len() {
             let Some(place) = self.active.pop_front() else {
                 break;
@@ -191,7 +197,7 @@ impl State {
                 continue;
             }
             self.active.push_back(place);
-            match partition.queue.next(now) {
+            match partition.queue.next(now, idle) {
                 Next::Send(records, sequence) => {
                     let id = self.next_id;
                     self.next_id += 1;

@@ -119,6 +119,7 @@ async fn measure(
         rate: Some(rate),
         start: stamp.start,
         progress,
+        stop: topic.stop.clone(),
     };
     let (all_sent, expected) = watch::channel(None);
     let receiving = tokio::spawn(receive(fetcher, stamp, expected));

@@ -9,7 +9,11 @@ use bytes::Bytes;
 use fjord_client::{Delivery, Error, Producer, ProducerRecord};
 use hdrhistogram::Histogram;
 use rand::{Rng, RngCore};
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep_until};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep_until,
+};
 
 use crate::{
     failure::Failure,
@@ -58,6 +62,8 @@ pub struct Load {
     pub rate: Option<f64>,
     pub start: Instant,
     pub progress: Progress,
+    /// True when no more is to be sent.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// What was acknowledged.
@@ -76,7 +82,7 @@ impl Load {
     ///
     /// The first record that was not delivered.
     pub async fn run(
-        self,
+        mut self,
         producer: &Producer,
         mut value: impl FnMut(Instant) -> Bytes,
     ) -> Result<Acknowledged, Failure> {
@@ -85,12 +91,18 @@ impl Load {
         let mut list = Vec::with_capacity(LIST);
         let mut sent = Ok(());
         for number in 0..self.count.unwrap_or(u64::MAX) {
+            if *self.stop.borrow() {
+                break;
+            }
             let mut due = Instant::now();
             if let Some(pacer) = pacer {
                 let now = due;
                 due = pacer.due(number);
                 if due > now {
-                    sleep_until(due.into()).await;
+                    tokio::select! {
+                        () = sleep_until(due.into()) => {}
+                        _ = self.stop.changed() => break,
+                    }
                 }
             }
             if due.saturating_duration_since(self.start) >= self.limit {

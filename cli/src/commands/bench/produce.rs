@@ -70,6 +70,7 @@ async fn measure(
             rate: load.rate.map(|rate| rate / args.producers as f64),
             start,
             progress: progress.clone(),
+            stop: topic.stop.clone(),
         };
         let pool = pool.clone();
         tasks.push(tokio::spawn(async move {

@@ -1,11 +1,12 @@
 //! The topic of a measurement: a given one, or one of its own.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use fjord_client::{
     Client,
     proto::{CreateTopicRequest, DeleteTopicRequest, DescribeTopicRequest},
 };
+use tokio::sync::watch;
 
 use super::{LoadArgs, measured::Measured};
 use crate::{args::Context, failure::Failure, interrupt::Interrupts};
@@ -23,10 +24,20 @@ pub async fn on_topic(
 ) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let client = context.client().await?;
-    let topic = BenchTopic::prepare(&client, load).await?;
+    let (stop_now, stop) = watch::channel(false);
+    let topic = BenchTopic::prepare(&client, load, stop).await?;
+    let mut measuring = pin!(measure(&client, &topic));
     let measured = tokio::select! {
-        measured = measure(&client, &topic) => measured,
-        () = interrupts.next() => Err(Failure::Other("interrupted before there was a result".to_owned())),
+        measured = &mut measuring => measured,
+        () = interrupts.next() => {
+            stop_now.send_replace(true);
+            // Records that are still on their way would make the topic anew.
+            tokio::select! {
+                _ = measuring => {}
+                () = interrupts.next() => {}
+            }
+            Err(Failure::Other("interrupted before there was a result".to_owned()))
+        }
     };
     let cleaned = topic.clean_up(&client).await;
     measured?.print(context)?;
@@ -38,6 +49,8 @@ pub struct BenchTopic {
     pub name: Arc<str>,
     pub partitions: i32,
     temporary: bool,
+    /// True when the measurement is to end.
+    pub stop: watch::Receiver<bool>,
 }
 
 impl BenchTopic {
@@ -46,7 +59,11 @@ impl BenchTopic {
     /// # Errors
     ///
     /// What the broker says.
-    async fn prepare(client: &Client, args: &LoadArgs) -> Result<Self, Failure> {
+    async fn prepare(
+        client: &Client,
+        args: &LoadArgs,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, Failure> {
         let temporary = args.topic.is_none();
         let name = args
             .topic
@@ -72,6 +89,7 @@ impl BenchTopic {
             name: name.into(),
             partitions,
             temporary,
+            stop,
         })
     }
 
