@@ -16,7 +16,6 @@ from samples import Sample, Samples
 from servers import FJORD, FJORD_OS, KAFKA, KAFKA_FLUSH, Side
 from suite import Run, Suite
 from tables import comparison
-from usage import resident_mib
 
 WARM_UP = 0.5
 """The share of a measurement's time that goes before it, for virtual machines to compile and caches to fill."""
@@ -86,7 +85,7 @@ def run(run: Run) -> None:
 def throughput(run: Run, load: Load, side: Side, number: int) -> None:
     """Produces for a while, and reads all of it."""
     with run.server(side) as server, new_topic(server, load.partitions) as topic:
-        idle = resident_mib(server.pid)
+        idle = server.memory_mib()
         warm_up = probe_produce(server.bootstrap, topic, run.options.seconds * WARM_UP, load.size, *load.settings)
         written: dict[str, float] = {}
 

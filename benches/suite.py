@@ -10,7 +10,7 @@ from harness.server import Server
 
 from samples import Sample, Samples
 from servers import Side
-from usage import GIB, resident_mib, usage
+from usage import GIB, usage
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Run:
         bytes_moved = values.pop("MB") * 1e6
         values["CPU s/GiB"] = used.cpu_s / (bytes_moved / GIB)
         values["bytes written per byte"] = used.written_bytes / bytes_moved
-        values["RSS MiB"] = resident_mib(server.pid)
+        values["RSS MiB"] = server.memory_mib()
         self.samples.add(Sample(cell, side, number, values))
         told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         print(f"round {number + 1}, {cell}, {side}: {told}", file=sys.stderr, flush=True)

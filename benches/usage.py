@@ -1,11 +1,10 @@
-"""What a process has used: processor time, memory, bytes written to disk. From /proc, for all its threads."""
+"""What a process has used: processor time, bytes written to disk. From /proc, for all its threads."""
 
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-MIB = 1 << 20
 GIB = 1 << 30
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -29,9 +28,3 @@ def usage(pid: int) -> Usage:
     user, system = int(fields[11]), int(fields[12])
     written = re.search(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
     return Usage((user + system) / _TICKS_PER_SECOND, int(written[1]))
-
-
-def resident_mib(pid: int) -> float:
-    """Memory that it holds now."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024

@@ -73,6 +73,15 @@ def broker(shared_broker: Server, request):
     shared_broker.check_after(request.node)
 
 
+@pytest.fixture(scope="session")
+def strict_broker(session_directory):
+    """A broker that makes no topics by itself."""
+    settings = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"}
+    broker = new_broker(session_directory / "strict-broker", settings)
+    with broker:
+        yield broker
+
+
 @pytest.fixture
 def topic(request) -> str:
     """A topic name of the test's own, not yet created."""

@@ -19,21 +19,13 @@ def group(topic) -> str:
     return f"readers-of-{topic}"
 
 
-@pytest.fixture(scope="session")
-def _strict_broker(session_directory):
-    settings = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"}
-    broker = new_broker(session_directory / "strict-broker", settings)
-    with broker:
-        yield broker
-
-
 @pytest.fixture
-def strict(_strict_broker, request):
+def strict(strict_broker, request):
     """The command line at a broker that makes no topics by itself."""
-    fjord = Fjord(_strict_broker.grpc)
+    fjord = Fjord(strict_broker.grpc)
     yield fjord
     fjord.close()
-    _strict_broker.check_after(request.node)
+    strict_broker.check_after(request.node)
 
 
 @pytest.fixture

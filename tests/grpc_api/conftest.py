@@ -4,7 +4,6 @@ import pytest
 
 from grpc_api.api import Api
 from grpc_api.member import Member
-from harness.broker import new_broker
 
 
 @pytest.fixture
@@ -33,17 +32,9 @@ def join(broker):
         member.vanish()
 
 
-@pytest.fixture(scope="session")
-def _strict_broker(session_directory):
-    settings = {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"}
-    broker = new_broker(session_directory / "strict-broker", settings)
-    with broker:
-        yield broker
-
-
 @pytest.fixture
-def strict(_strict_broker, request):
+def strict(strict_broker, request):
     """A connection to a broker that makes no topics by itself."""
-    with Api(_strict_broker) as api:
+    with Api(strict_broker) as api:
         yield api
-    _strict_broker.check_after(request.node)
+    strict_broker.check_after(request.node)
