@@ -128,9 +128,11 @@ def restart(run: Run, side: Side, number: int) -> None:
 def new_topic(server: Server, partitions: int) -> Iterator[str]:
     """A topic's name; the topic goes when it is done with."""
     name = f"bench-{next(_numbers)}"
-    AdminClient({"bootstrap.servers": server.bootstrap}).create_topics([NewTopic(name, partitions, 1)])[name].result(60)
+    # A client that nobody holds any more ends, and its requests with it.
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(60)
     yield name
-    AdminClient({"bootstrap.servers": server.bootstrap}).delete_topics([name])[name].result(60)
+    admin.delete_topics([name])[name].result(60)
 
 
 def render(samples: Samples) -> str:

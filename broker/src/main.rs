@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     descriptors::raise_limit();
+    use_small_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.net.network_threads)
         .thread_name("fjord-worker")
@@ -66,6 +67,14 @@ fn main() -> ExitCode {
             error!(%failed, "the broker ended");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Has the kernel not back memory with huge pages. The allocator asks for them; buffers come and go, and with pages
+/// of 2 MiB twice as much memory stays resident, for no measurable gain.
+fn use_small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay enabled");
     }
 }
 

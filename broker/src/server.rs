@@ -320,6 +320,7 @@ fn log_options(config: &LogConfig) -> LogOptions {
         file_bytes: config.file_bytes,
         group_bytes: config.group_bytes,
         recent_bytes: config.cache_bytes,
+        page_cache_bytes: config.page_cache_bytes,
         index_cache_bytes: config.index_cache_bytes as u64,
         reserve_bytes: config.disk_reserve_bytes,
         ..LogOptions::new(PathBuf::from(&config.data_dir))

@@ -23,12 +23,14 @@ use crate::recovery::{self, RecoveryReport};
 use crate::stats::{Counters, DiskSpace, Stats};
 use crate::types::{Lsn, PartitionId};
 use crate::valuelog::files::{FileLimits, Files};
+use crate::valuelog::read_buffers::ReadBuffers;
 use crate::writer::Writer;
 
 /// What the parts of an open log have in common.
 pub(crate) struct Shared {
     pub options: LogOptions,
     pub files: Arc<Files>,
+    pub read_buffers: ReadBuffers,
     pub queue: Queue,
     pub feed: Feed,
     pub counters: Counters,
@@ -82,6 +84,7 @@ impl Log {
             file_bytes: options.file_bytes,
             reserve_bytes: options.reserve_bytes,
             recycled_files: options.recycled_files,
+            bounds_page_cache: options.page_cache_bytes.is_some(),
         };
         let values = path.join(directory::VALUES);
         let files = Arc::new(Files::open(&values, limits).map_err(OpenError::io(&values))?);
@@ -100,6 +103,7 @@ impl Log {
             kept_files: Mutex::default(),
             failure: Mutex::default(),
             files,
+            read_buffers: ReadBuffers::default(),
             options,
         });
         let writer = Writer::new(

@@ -26,6 +26,9 @@ pub struct LogOptions {
     pub group_bytes: u32,
     /// Memory for recently written batches, in bytes.
     pub recent_bytes: usize,
+    /// How much of what was written last stays in the page cache of the operating system, in bytes. Nothing:
+    /// the kernel decides.
+    pub page_cache_bytes: Option<u64>,
     /// Memory for fjall's block cache, in bytes.
     pub index_cache_bytes: u64,
     /// Most bytes that may wait for the writer.
@@ -49,6 +52,7 @@ impl LogOptions {
             file_bytes: 256 << 20,
             group_bytes: 4 << 20,
             recent_bytes: 16 << 20,
+            page_cache_bytes: Some(1 << 30),
             index_cache_bytes: 8 << 20,
             queue_bytes: 256 << 20,
             index_backlog: 1 << 18,

@@ -153,6 +153,7 @@ fn log(sources: &Sources) -> LogConfig {
             _ => Durability::Fsync,
         },
         cache_bytes: get("fjord.cache.bytes").into_size(),
+        page_cache_bytes: u64::try_from(get("fjord.page.cache.bytes").into_number()).ok(),
         index_cache_bytes: get("fjord.index.cache.bytes").into_size(),
         file_bytes: get("fjord.log.file.bytes").into_u32(),
         group_bytes: get("fjord.log.group.bytes").into_u32(),

@@ -77,9 +77,10 @@ impl Partition {
         if end > u64::from(file.len().map_err(failed)?) {
             return Err(damaged(FILE_SHORT));
         }
-        let mut bytes = vec![0; end.saturating_sub(u64::from(start)) as usize];
-        file.read_exact_at(&mut bytes, start).map_err(failed)?;
-        let bytes = Bytes::from(bytes);
+        let length = end.saturating_sub(u64::from(start)) as usize;
+        let bytes = file
+            .read_range(&shared.read_buffers, start, length)
+            .map_err(failed)?;
         for (base, location) in run {
             let at = (location.lsn.position() - start) as usize;
             let payload =

@@ -1,16 +1,26 @@
 //! The files of the value log: their names, how they are made, reused and deleted.
+//!
+//! What was written last stays in the page cache for a while, see [`super::page_cache`]. What is older is read
+//! past it, where the kernel can do that: bytes that are read once are not worth new pages, which cost more than
+//! the copy and push others out. Readers that go through a file from its start on have the kernel read ahead
+//! (`RWF_DONTCACHE`, Linux 6.14); large pieces here and there come straight from the disk (`O_DIRECT`).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use rustix::fs::{Advice, FallocateFlags, SeekFrom};
+use bytes::Bytes;
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, SeekFrom};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::stats::DiskSpace;
+use crate::types::length_u32;
 use crate::valuelog::entry::{FILE_HEADER, encode_file_header};
+use crate::valuelog::read_buffers::ReadBuffers;
 
 /// The first files are this small, so that a broker that is only tried out takes little space.
 const SMALLEST_FILE: u32 = 16 << 20;
@@ -20,6 +30,17 @@ const SHARE_OF_DISK: u64 = 16;
 const LEAST_FILE: u32 = 2 << 20;
 /// A file made of the reserve takes this share of it, so that there can be several.
 const SHARE_OF_RESERVE: u64 = 8;
+/// What the page cache holds is asked for and let go in units of this.
+const PAGE_BYTES: u32 = 4096;
+/// Reads of old data from this size on go past the page cache altogether, unless they go on where the last one
+/// ended (see [`READ_ON_BYTES`]): they cost a fifth of the processor time.
+const DIRECT_LEAST_BYTES: usize = 128 << 10;
+/// A read that begins so near to where the last one ended goes on with it.
+const READ_ON_BYTES: u32 = 64 << 10;
+/// `RWF_DONTCACHE` of Linux 6.14, which rustix has no name for.
+const DONT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+/// Set when the kernel or the file system turns out not to know it.
+static CANNOT_PASS_CACHE: AtomicBool = AtomicBool::new(false);
 
 /// One file of the value log.
 #[derive(Debug)]
@@ -29,27 +50,41 @@ pub(crate) struct ValueLogFile {
     pub capacity: u32,
     pub path: PathBuf,
     file: File,
+    /// Opened when the first read needs it.
+    direct: OnceLock<Option<File>>,
+    /// What is before this position is not kept in the page cache.
+    uncached_before: AtomicU32,
+    /// Where the last read ended.
+    read_end: AtomicU32,
 }
 
 impl ValueLogFile {
     fn open(id: u32, path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let capacity = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
-        Ok(Self {
+        Ok(Self::new(id, capacity, path, file))
+    }
+
+    fn new(id: u32, capacity: u32, path: PathBuf, file: File) -> Self {
+        Self {
             id,
             capacity,
             path,
             file,
-        })
+            direct: OnceLock::new(),
+            uncached_before: AtomicU32::new(0),
+            read_end: AtomicU32::new(0),
+        }
     }
 
     pub fn write_at(&self, bytes: &[u8], position: u32) -> io::Result<()> {
         self.file.write_all_at(bytes, u64::from(position))
     }
 
+    /// Reads some bytes; none at the end of the file.
     pub fn read_at(&self, bytes: &mut [u8], position: u32) -> io::Result<usize> {
         loop {
-            match self.file.read_at(bytes, u64::from(position)) {
+            match self.read_some(&self.file, bytes, position) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -57,7 +92,99 @@ impl ValueLogFile {
     }
 
     pub fn read_exact_at(&self, bytes: &mut [u8], position: u32) -> io::Result<()> {
-        self.file.read_exact_at(bytes, u64::from(position))
+        let length = bytes.len();
+        self.read_at_least(&self.file, bytes, length, position)
+    }
+
+    /// Reads a range into a buffer of `buffers`.
+    pub fn read_range(
+        &self,
+        buffers: &ReadBuffers,
+        start: u32,
+        length: usize,
+    ) -> io::Result<Bytes> {
+        if length >= DIRECT_LEAST_BYTES
+            && self.is_uncached(start)
+            && !self.goes_on(start, length)
+            && let Some(direct) = self.direct()
+        {
+            let from = start & !(PAGE_BYTES - 1);
+            let skipped = (start - from) as usize;
+            let least = skipped + length;
+            // The file may end before the last page does.
+            let most = least.next_multiple_of(PAGE_BYTES as usize);
+            let read = |bytes: &mut [u8]| self.read_at_least(direct, bytes, least, from);
+            match buffers.read(most, read) {
+                // This file system wants direct reads otherwise.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                result => return Ok(result?.slice(skipped..least)),
+            }
+        }
+        buffers.read(length, |bytes| self.read_exact_at(bytes, start))
+    }
+
+    /// Fills `bytes` from `position` on: `least` of them, or more.
+    fn read_at_least(
+        &self,
+        file: &File,
+        bytes: &mut [u8],
+        least: usize,
+        position: u32,
+    ) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < least {
+            let at = position + length_u32(filled);
+            match self.read_some(file, &mut bytes[filled..], at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_some(&self, file: &File, bytes: &mut [u8], position: u32) -> io::Result<usize> {
+        if self.is_uncached(position) && !CANNOT_PASS_CACHE.load(Relaxed) {
+            let mut slices = [IoSliceMut::new(bytes)];
+            match rustix::io::preadv2(file, &mut slices, u64::from(position), DONT_CACHE) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => CANNOT_PASS_CACHE.store(true, Relaxed),
+                result => return Ok(result?),
+            }
+        }
+        file.read_at(bytes, u64::from(position))
+    }
+
+    /// Whether a read goes on where the last one ended: the kernel reads ahead for it then.
+    fn goes_on(&self, start: u32, length: usize) -> bool {
+        let last_end = self.read_end.swap(start + length_u32(length), Relaxed);
+        start.abs_diff(last_end) <= READ_ON_BYTES
+    }
+
+    fn is_uncached(&self, position: u32) -> bool {
+        position < self.uncached_before.load(Relaxed)
+    }
+
+    /// The file for reads that go from the disk to memory without a copy; nothing if it cannot be had.
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+            rustix::fs::open(&self.path, flags, Mode::empty()).ok()
+        };
+        self.direct.get_or_init(|| open().map(File::from)).as_ref()
+    }
+
+    /// Lets go of what the page cache has of the file up to `end`, as far as it is on disk; what is not, is
+    /// written. It is read past the page cache from now on. Returns the end of the last whole page.
+    pub fn leave_page_cache(&self, start: u32, end: u32) -> u32 {
+        let end = end & !(PAGE_BYTES - 1);
+        self.uncached_before.fetch_max(end, Relaxed);
+        if let Some(length) = end.checked_sub(start).and_then(std::num::NonZeroU32::new) {
+            // A hint: the kernel finds out by itself what is not used, if it does not take it.
+            let length = Some(length.into());
+            let _ = rustix::fs::fadvise(&self.file, u64::from(start), length, Advice::DontNeed);
+        }
+        end
     }
 
     pub fn sync(&self) -> io::Result<()> {
@@ -76,7 +203,7 @@ impl ValueLogFile {
         loop {
             let data = match rustix::fs::seek(&self.file, SeekFrom::Data(end)) {
                 Ok(data) => data,
-                Err(rustix::io::Errno::NXIO) => return Ok(u32::try_from(end).unwrap_or(u32::MAX)),
+                Err(Errno::NXIO) => return Ok(u32::try_from(end).unwrap_or(u32::MAX)),
                 Err(_) => return self.len(),
             };
             match rustix::fs::seek(&self.file, SeekFrom::Hole(data)) {
@@ -128,6 +255,8 @@ pub(crate) struct FileLimits {
     pub file_bytes: u32,
     pub reserve_bytes: u64,
     pub recycled_files: usize,
+    /// Whether old data is read past the page cache.
+    pub bounds_page_cache: bool,
 }
 
 impl Files {
@@ -149,7 +278,11 @@ impl Files {
             };
             match path.extension().and_then(|e| e.to_str()) {
                 Some("vlog") => {
-                    open.insert(id, Arc::new(ValueLogFile::open(id, path)?));
+                    let file = ValueLogFile::open(id, path)?;
+                    if limits.bounds_page_cache {
+                        file.uncached_before.store(u32::MAX, Relaxed);
+                    }
+                    open.insert(id, Arc::new(file));
                 }
                 Some("free") => free.push(path),
                 Some("idx") => sidecars.push((id, path)),
@@ -276,15 +409,10 @@ impl Files {
             .open(path)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, u64::from(capacity)) {
             // A file system that cannot allocate ahead gets a sparse file.
-            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(u64::from(capacity))?,
+            Err(Errno::OPNOTSUPP) => file.set_len(u64::from(capacity))?,
             result => result?,
         }
-        self.begin(ValueLogFile {
-            id,
-            capacity,
-            path: path.to_owned(),
-            file,
-        })
+        self.begin(ValueLogFile::new(id, capacity, path.to_owned(), file))
     }
 
     fn begin(&self, file: ValueLogFile) -> io::Result<Arc<ValueLogFile>> {

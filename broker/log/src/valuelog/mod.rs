@@ -2,6 +2,8 @@
 
 pub(crate) mod entry;
 pub(crate) mod files;
+pub(crate) mod page_cache;
 pub(crate) mod preparer;
+pub(crate) mod read_buffers;
 pub(crate) mod scan;
 pub(crate) mod sidecar;

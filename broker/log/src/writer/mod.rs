@@ -139,11 +139,11 @@ impl Writer {
     }
 
     fn written(&self, ops: Vec<Op>, group: Group, must_sync: bool) -> Written {
-        let file = self.current.as_ref().map(|current| current.file.clone());
         Written {
             ops,
             group,
-            sync: file.filter(|_| must_sync),
+            file: self.current.as_ref().map(|current| current.file.clone()),
+            must_sync,
             end: self.end(),
         }
     }

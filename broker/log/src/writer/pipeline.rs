@@ -189,7 +189,10 @@ impl Handover {
         self.progress.notify_one();
 
         // They are all in one file. If the sync fails, the turn is never passed on.
-        let file = groups.iter().find_map(|written| written.sync.as_ref());
+        let file = groups
+            .iter()
+            .find(|written| written.must_sync)
+            .and_then(|written| written.file.as_ref());
         if let (Some(file), Some(last)) = (file, groups.last()) {
             self.sync(file, last.end)?;
         }

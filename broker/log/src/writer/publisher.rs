@@ -9,16 +9,19 @@ use crate::log::Shared;
 use crate::partition::Partition;
 use crate::queue::{Op, Work};
 use crate::ring::Ring;
-use crate::types::Lsn;
+use crate::types::{Lsn, length_u32};
 use crate::valuelog::entry::ENTRY_HEADER;
 use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::page_cache::PageCache;
 
 /// A group that is in its file, and what it was written for.
 pub(super) struct Written {
     pub ops: Vec<Op>,
     pub group: Group,
-    /// The file that must be synced before the operations are done; nothing if they need not wait for that.
-    pub sync: Option<Arc<ValueLogFile>>,
+    /// The file that it is in; nothing if there was nothing to write yet.
+    pub file: Option<Arc<ValueLogFile>>,
+    /// Whether the file must be synced before the operations are done.
+    pub must_sync: bool,
     /// Where the log ends with this group.
     pub end: Lsn,
 }
@@ -27,17 +30,27 @@ pub(super) struct Written {
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     ring: Ring,
+    page_cache: PageCache,
 }
 
 impl Publisher {
     pub fn new(shared: Arc<Shared>, ring: Ring) -> Self {
-        Self { shared, ring }
+        let page_cache = PageCache::new(shared.options.page_cache_bytes);
+        Self {
+            shared,
+            ring,
+            page_cache,
+        }
     }
 
     /// Publishes the next group of a log that is synced before `durable`.
     pub fn publish(&mut self, written: Written, durable: Lsn) {
         let Written {
-            ops, group, end, ..
+            ops,
+            group,
+            file,
+            end,
+            ..
         } = written;
         let group_bytes = group.buffer.capacity();
         let buffer = group.buffer.freeze();
@@ -72,6 +85,10 @@ impl Publisher {
         fed.extend(records.map(|record| (record, None)));
         self.shared.feed.push(fed, end, durable);
         completed.into_iter().for_each(Op::complete);
+        if let Some(file) = file {
+            let from = end.position() - length_u32(buffer.len());
+            self.page_cache.wrote(&file, from, end.position());
+        }
         if start > 0 {
             self.ring.push(buffer, group_bytes, end, partitions);
             self.shared

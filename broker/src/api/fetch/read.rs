@@ -10,6 +10,7 @@ use fjord_wire::{
         fetch_response::{EpochEndOffset, PartitionData},
     },
 };
+use futures::future::join_all;
 
 use super::session::{TopicKey, Wanted};
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     partition::Leader,
     security::{Operation, Resource},
 };
+
+/// Partitions that one response is read from at once: disks serve several readers faster than one.
+const READS_AT_ONCE: usize = 4;
 
 /// What holds for all partitions of a fetch.
 #[derive(Debug, Clone, Copy)]
@@ -80,16 +84,15 @@ pub fn resolve(call: &Call<FetchRequest>, wanted: Vec<(TopicKey, Wanted)>) -> Ve
         .collect()
 }
 
-/// Reads all partitions once: from memory if everything is there, else on a thread that may block.
+/// Reads all partitions once: from memory if everything is there, else on threads that may block.
 pub async fn read_all(
     broker: &Arc<Broker>,
     context: ReadContext,
     partitions: Arc<Vec<ReadPartition>>,
 ) -> Found {
-    if let Some(found) = read_each(context, &partitions, Leader::read_recent) {
+    if let Some(found) = read_recent(context, &partitions) {
         return found;
     }
-    let on_disk = Arc::clone(&partitions);
     let context = ReadContext {
         max_bytes: context.max_disk_bytes,
         ..context
@@ -99,22 +102,7 @@ pub async fn read_all(
         room = broker.limits.reserve_response(most_bytes(context, &partitions)) => Some(room),
         () = broker.stopping.cancelled() => None,
     };
-    let read = broker.blocking(move || {
-        read_each(context, &on_disk, |leader, offset, limit| {
-            Some(leader.read(offset, limit))
-        })
-    });
-    let failed = |partition: &ReadPartition| PartitionData {
-        error_code: ErrorCode::KafkaStorageError.code(),
-        ..partition.wanted.empty_answer()
-    };
-    match read.await {
-        Some(Some(found)) => found,
-        _ => Found {
-            partitions: partitions.iter().map(failed).collect(),
-            is_full: false,
-        },
-    }
+    read_from_disk(broker, context, &partitions).await
 }
 
 /// About the most that can be read.
@@ -130,49 +118,145 @@ fn most_bytes(context: ReadContext, partitions: &[ReadPartition]) -> usize {
     most.fold(0, usize::saturating_add).min(context.max_bytes)
 }
 
-/// Nothing if one of the reads says that it has to block.
-fn read_each(
+/// Nothing if one of the reads has to ask the disk.
+fn read_recent(context: ReadContext, partitions: &[ReadPartition]) -> Option<Found> {
+    let mut progress = Progress::new(context, partitions.len());
+    for partition in partitions {
+        if let Some(read) = progress.begin(partition, 0) {
+            let result = read.leader.read_recent(read.offset, read.limit)?;
+            progress.settle(&read, result);
+        }
+    }
+    Some(progress.into_found())
+}
+
+/// Reads what is not in memory from disk, several partitions at once.
+async fn read_from_disk(
+    broker: &Arc<Broker>,
     context: ReadContext,
     partitions: &[ReadPartition],
-    read: impl Fn(&Leader, u64, ReadLimit) -> Option<Result<ReadBatches, ReadError>>,
-) -> Option<Found> {
-    let mut left = context.max_bytes;
-    let mut have_some = false;
-    let mut is_full = false;
-    let mut all = Vec::with_capacity(partitions.len());
+) -> Found {
+    let mut progress = Progress::new(context, partitions.len());
+    let mut under_way: Vec<Read> = Vec::with_capacity(READS_AT_ONCE);
+    let reserved = |reads: &[Read]| reads.iter().map(|read| read.limit.bytes).sum::<usize>();
     for partition in partitions {
-        let mut data = partition.wanted.empty_answer();
-        match readable(partition, context, &mut data) {
-            // Behind the first that does not fit, the others may be larger still; their turn comes.
-            Ok(Some(leader)) if !is_full => {
-                let wanted = &partition.wanted;
-                let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
-                let limit = ReadLimit {
-                    bytes: most.min(left),
-                    first_whole: !have_some,
-                };
-                let offset = u64::try_from(wanted.fetch_offset).unwrap_or(0);
-                match read(leader, offset, limit)? {
-                    Ok(found) => {
-                        is_full =
-                            limit.bytes < most && signed(found.next_offset) < data.high_watermark;
-                        have_some |= found.bytes > 0;
-                        left = left.saturating_sub(found.bytes);
-                        data.records = Some(found.batches.into_iter().collect::<Records>());
-                    }
-                    Err(ReadError::Deleted) => data.error_code = partition.topic.unknown().code(),
-                    Err(error) => data.error_code = ApiError::from(error).code.code(),
-                }
-            }
-            Ok(_) => {}
-            Err(code) => data.error_code = code.code(),
+        let wanted = usize::try_from(partition.wanted.max_bytes).unwrap_or(0);
+        let fits =
+            under_way.len() < READS_AT_ONCE && reserved(&under_way) + wanted <= progress.left;
+        if !under_way.is_empty() && !fits {
+            progress
+                .finish(broker, std::mem::take(&mut under_way))
+                .await;
         }
-        all.push(data);
+        if let Some(read) = progress.begin(partition, reserved(&under_way)) {
+            match read.leader.read_recent(read.offset, read.limit) {
+                Some(result) => progress.settle(&read, result),
+                None => under_way.push(read),
+            }
+        }
     }
-    Some(Found {
-        partitions: all,
-        is_full,
-    })
+    progress.finish(broker, under_way).await;
+    progress.into_found()
+}
+
+/// A read of one partition within a response.
+struct Read {
+    /// Where its answer stands in the response.
+    place: usize,
+    leader: Arc<Leader>,
+    unknown: ErrorCode,
+    offset: u64,
+    limit: ReadLimit,
+    /// Most bytes that the client wants of the partition.
+    most: usize,
+}
+
+/// What has been read for a response.
+struct Progress {
+    context: ReadContext,
+    /// Bytes that the response has room for.
+    left: usize,
+    have_some: bool,
+    is_full: bool,
+    all: Vec<PartitionData>,
+}
+
+impl Progress {
+    fn new(context: ReadContext, partitions: usize) -> Self {
+        Self {
+            context,
+            left: context.max_bytes,
+            have_some: false,
+            is_full: false,
+            all: Vec::with_capacity(partitions),
+        }
+    }
+
+    /// Adds the answer for the next partition; also returns what to read for it, if there is something to be read
+    /// and room for it beside `reserved` bytes.
+    fn begin(&mut self, partition: &ReadPartition, reserved: usize) -> Option<Read> {
+        let mut data = partition.wanted.empty_answer();
+        let readable = readable(partition, self.context, &mut data);
+        if let Err(code) = readable {
+            data.error_code = code.code();
+        }
+        self.all.push(data);
+        let leader = readable.ok().flatten()?;
+        // Behind the first that does not fit, the others may be larger still; their turn comes.
+        if self.is_full {
+            return None;
+        }
+        let wanted = &partition.wanted;
+        let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
+        Some(Read {
+            place: self.all.len() - 1,
+            leader: Arc::clone(leader),
+            unknown: partition.topic.unknown(),
+            offset: u64::try_from(wanted.fetch_offset).unwrap_or(0),
+            limit: ReadLimit {
+                bytes: most.min(self.left.saturating_sub(reserved)),
+                first_whole: !self.have_some && reserved == 0,
+            },
+            most,
+        })
+    }
+
+    /// Fills in what was read.
+    fn settle(&mut self, read: &Read, result: Result<ReadBatches, ReadError>) {
+        let data = &mut self.all[read.place];
+        match result {
+            Ok(found) => {
+                self.is_full |=
+                    read.limit.bytes < read.most && signed(found.next_offset) < data.high_watermark;
+                self.have_some |= found.bytes > 0;
+                self.left = self.left.saturating_sub(found.bytes);
+                data.records = Some(found.batches.into_iter().collect::<Records>());
+            }
+            Err(ReadError::Deleted) => data.error_code = read.unknown.code(),
+            Err(error) => data.error_code = ApiError::from(error).code.code(),
+        }
+    }
+
+    /// Reads from disk, all at once, and fills in what was read.
+    async fn finish(&mut self, broker: &Arc<Broker>, reads: Vec<Read>) {
+        let results = join_all(reads.iter().map(|read| {
+            let (leader, offset, limit) = (Arc::clone(&read.leader), read.offset, read.limit);
+            broker.blocking(move || leader.read(offset, limit))
+        }));
+        for (read, result) in reads.iter().zip(results.await) {
+            match result {
+                Some(result) => self.settle(read, result),
+                None => self.all[read.place].error_code = ErrorCode::KafkaStorageError.code(),
+            }
+        }
+    }
+
+    fn into_found(self) -> Found {
+        Found {
+            partitions: self.all,
+            is_full: self.is_full,
+        }
+    }
 }
 
 /// The partition to read, with its bounds filled in; nothing if the client must truncate first.
@@ -180,7 +264,7 @@ fn readable<'a>(
     partition: &'a ReadPartition,
     context: ReadContext,
     data: &mut PartitionData,
-) -> Result<Option<&'a Leader>, ErrorCode> {
+) -> Result<Option<&'a Arc<Leader>>, ErrorCode> {
     let wanted = &partition.wanted;
     let leader = partition.leader.as_ref().map_err(|code| *code)?;
     leadership::check_epoch(leader, wanted.current_leader_epoch)?;

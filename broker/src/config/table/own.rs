@@ -24,6 +24,16 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         "Bytes of the newest records that are kept in memory for consumers at the end of the log.",
     ),
     ConfigDef::new(
+        "fjord.page.cache.bytes",
+        Long,
+        Some("1073741824"),
+        Valid::AtLeast(-1),
+        "Bytes of the newest records that stay in the operating system's page cache, for consumers that lag \
+         a little. Older ones are read from disk, past the page cache where the kernel can do that (Linux \
+         6.14). -1 leaves it to the kernel, which fills the machine's memory with records: right where \
+         memory is plenty, disks are slow, and many groups lag far behind.",
+    ),
+    ConfigDef::new(
         "fjord.index.cache.bytes",
         Long,
         Some("8388608"),
@@ -42,7 +52,7 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.log.file.bytes",
         Long,
-        Some("268435456"),
+        Some("1073741824"),
         Valid::Between(16 * MIB, 2048 * MIB),
         "Size of a file of the value log in bytes. A record batch must fit in one file.",
     )
