@@ -10,6 +10,9 @@ from harness.apache_kafka import ApacheKafka
 from harness.broker import Broker
 from harness.server import Server
 
+from drivers import Driver, KafkaDriver, NatsDriver
+from nats_server import Nats
+
 
 class Kafka(ApacheKafka):
     """Apache Kafka with the virtual machine's settings of its own start script."""
@@ -30,6 +33,9 @@ class Side:
 
     name: str
     make: Callable[[Path], Server]
+    driver: Driver = KafkaDriver()
+    start_s: float = 1
+    """About how long its start and its end take, for the forecast of how long a run takes."""
 
     @contextmanager
     def fresh(self) -> Iterator[Server]:
@@ -39,7 +45,9 @@ class Side:
 
 
 # What a topic has where it does not matter is left as each of them ships it.
-KAFKA = Side("Kafka", Kafka)
-KAFKA_FLUSH = Side("Kafka, flush at each message", lambda path: Kafka(path, {"log.flush.interval.messages": "1"}))
+KAFKA = Side("Kafka", Kafka, start_s=12)
+KAFKA_FLUSH = Side("Kafka, flush at each message", lambda path: Kafka(path, {"log.flush.interval.messages": "1"}), start_s=12)
 FJORD = Side("Fjord", Broker)
 FJORD_OS = Side("Fjord, durability os", lambda path: Broker(path, {"fjord.durability": "os"}))
+NATS = Side("NATS", Nats, NatsDriver())
+NATS_SYNC = Side("NATS, sync always", lambda path: Nats(path, {"sync_interval": "always"}), NatsDriver())
