@@ -25,6 +25,7 @@ PROBE = CACHE / "bin" / "probe"
 CONNECTIONS = CACHE / "bin" / "connections"
 NATS = CACHE / "bin" / "nats"
 ADMIN_TIMEOUT_S = 60
+SYSLOG_ERROR = 3
 _numbers = itertools.count()
 
 
@@ -105,12 +106,12 @@ class KafkaDriver(Driver):
     """librdkafka."""
 
     def create(self, server: Server, topic: str, partitions: int) -> None:
-        admin = AdminClient({"bootstrap.servers": server.bootstrap})
+        admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": SYSLOG_ERROR})
         admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(ADMIN_TIMEOUT_S)
 
     def delete(self, server: Server, topic: str, partitions: int) -> None:
         # Named, so that it lives until its answer is there.
-        admin = AdminClient({"bootstrap.servers": server.bootstrap})
+        admin = AdminClient({"bootstrap.servers": server.bootstrap, "log_level": SYSLOG_ERROR})
         admin.delete_topics([topic])[topic].result(ADMIN_TIMEOUT_S)
 
     def ask_produce(self, server: Server, topic: str, load: Load, seconds: float) -> dict:

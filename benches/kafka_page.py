@@ -31,7 +31,9 @@ def render(samples: Samples) -> str:
     parts += ["#### How it grows\n", growth(samples)]
     for reference, ours in PAIRS:
         shown = [
-            comparison(samples, [cell for cell in samples.cells() if cell.startswith(start)], (reference.name, ours.name), values)
+            comparison(
+                samples, [cell for cell in samples.cells() if cell.startswith(start)], (reference.name, ours.name), values
+            )
             for start, values in TABLES
         ]
         if any(shown):

@@ -38,6 +38,8 @@ class Group:
     works: tuple[Work, ...]
     memory: bool = False
     """Whether its memory before and after all of this is taken."""
+    checked: tuple[Side, ...] = (FJORD,)
+    """The sides with which it is seen that all of this works: what other servers are asked for is the same."""
 
 
 def _throughput(load: Load, sides: tuple[Side, ...] = PEERS) -> Work:
@@ -74,7 +76,8 @@ def _usual(load: Load) -> Group:
         *(_steady(load, share) for share in SHARES if is_steady),
         *([_java(load)] if is_steady else []),
     ]
-    return Group(load, PEERS if is_steady else SIDES, tuple(works), memory=True)
+    sides = PEERS if is_steady else SIDES
+    return Group(load, sides, tuple(works), memory=True, checked=PEERS if load == STEADY[0] else (FJORD,))
 
 
 GROUPS = (
@@ -84,7 +87,12 @@ GROUPS = (
         for size in SIZES
         if size != USUAL.size
     ),
-    Group(USUAL, SHIPPED, tuple(_connections(n, share) for n in COUNTS for share in (None, loads.CONNECTIONS_SHARE))),
+    Group(
+        USUAL,
+        SHIPPED,
+        tuple(_connections(number, share) for number in COUNTS for share in (None, loads.CONNECTIONS_SHARE)),
+        checked=SHIPPED,
+    ),
     Group(USUAL, SHIPPED, (Work((loads.cold(False), loads.cold(True)), cells.cold, 5),)),
     Group(USUAL, SIDES, tuple(_restart(how) for how in ENDS)),
 )
@@ -110,9 +118,7 @@ def planned(run: Run) -> list[Plan]:
     """All sessions in their order."""
     options, found = run.options, []
     for group in GROUPS:
-        # The other sides differ from these by a setting; that it works is seen with one load.
-        compared = [side for side in group.sides if not options.is_check or side in SHIPPED or group.load == STEADY[0]]
-        for number, sides in run.rounds(compared):
+        for number, sides in run.rounds(group.sides if not options.is_check else group.checked):
             for side in sides:
                 works = [work for work in group.works if side in work.sides and any(map(run.wants, work.names))]
                 # Waiting is dear, and what remains differs little: it is taken once.

@@ -40,6 +40,8 @@ def _version(*command: str) -> str:
 
 def _disk() -> str:
     """The file system and the device where the servers' data are."""
-    found = subprocess.run(["df", "--output=fstype,source", tempfile.gettempdir()], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        ["df", "--output=fstype,source", tempfile.gettempdir()], capture_output=True, text=True, check=True
+    )
     kind, device = found.stdout.splitlines()[1].split()
     return f"{kind} on {device}"

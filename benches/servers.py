@@ -46,7 +46,9 @@ class Side:
 
 # What a topic has where it does not matter is left as each of them ships it.
 KAFKA = Side("Kafka", Kafka, start_s=12)
-KAFKA_FLUSH = Side("Kafka, flush at each message", lambda path: Kafka(path, {"log.flush.interval.messages": "1"}), start_s=12)
+KAFKA_FLUSH = Side(
+    "Kafka, flush at each message", lambda path: Kafka(path, {"log.flush.interval.messages": "1"}), start_s=12
+)
 FJORD = Side("Fjord", Broker)
 FJORD_OS = Side("Fjord, durability os", lambda path: Broker(path, {"fjord.durability": "os"}))
 NATS = Side("NATS", Nats, NatsDriver())

@@ -46,14 +46,18 @@ class Target:
             return None
         medians = [ratio.median for ratio in ratios.values()]
         range_ = f"{number(min(medians))} to {number(max(medians))}"
-        reached = f"{number(statistics.median(medians))} ({range_})" if len(medians) > 1 else str(next(iter(ratios.values())))
+        reached = (
+            f"{number(statistics.median(medians))} ({range_})" if len(medians) > 1 else str(next(iter(ratios.values())))
+        )
         missed = [f"{cell}: {ratio}" for cell, ratio in ratios.items() if not self.is_reached(ratio)]
         verdict = f"**not reached** in {len(missed)} of {len(ratios)} cells: " + "; ".join(missed) if missed else "reached"
         goal = f"at {'least' if self.at_least else 'most'} {self.goal:g}"
         return [self.measure, f"{self.ours.name} to {self.reference.name}", goal, reached, verdict]
 
 
-def _both(measure: str, cells: Sequence[str], value: str, goals: tuple[float, float], at_least: bool = False) -> list[Target]:
+def _both(
+    measure: str, cells: Sequence[str], value: str, goals: tuple[float, float], at_least: bool = False
+) -> list[Target]:
     """Targets beside Kafka as it ships, and beside Kafka with a flush at each message."""
     return [
         Target(measure, cells, value, side, goal, at_least)

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	pending = 4096
+	pending = 1024
 	giveUp  = 2 * time.Minute
 )
 
