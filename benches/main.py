@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import signal
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -51,6 +52,8 @@ def main() -> None:
     )
     parser.add_argument("--render", action="store_true", help="write the tables again from the raw numbers")
     given = parser.parse_args()
+    # Servers are stopped, and their data removed, on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     for suite in (SUITES[name] for name in given.suites or SUITES):
         if given.render:
             write(suite, Samples.load(RAW / f"{suite.name}.jsonl"))

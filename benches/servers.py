@@ -27,13 +27,16 @@ class Kafka(ApacheKafka):
         return ["java", *self.JVM, *command[command.index("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn") :]]
 
 
+LIBRDKAFKA, NATS_CLIENT = KafkaDriver(), NatsDriver()
+
+
 @dataclass(frozen=True)
 class Side:
     """A kind of server with its settings."""
 
     name: str
     make: Callable[[Path], Server]
-    driver: Driver = KafkaDriver()
+    driver: Driver = LIBRDKAFKA
     start_s: float = 1
     """About how long its start and its end take, for the forecast of how long a run takes."""
 
@@ -51,5 +54,5 @@ KAFKA_FLUSH = Side(
 )
 FJORD = Side("Fjord", Broker)
 FJORD_OS = Side("Fjord, durability os", lambda path: Broker(path, {"fjord.durability": "os"}))
-NATS = Side("NATS", Nats, NatsDriver())
-NATS_SYNC = Side("NATS, sync always", lambda path: Nats(path, {"sync_interval": "always"}), NatsDriver())
+NATS = Side("NATS", Nats, NATS_CLIENT)
+NATS_SYNC = Side("NATS, sync always", lambda path: Nats(path, {"sync_interval": "always"}), NATS_CLIENT)

@@ -1,4 +1,7 @@
-"""Charts as SVG: bars or lines over a few named places, in panels beside and below each other. The same numbers give the same bytes."""
+"""Charts as SVG: bars or lines over a few named places, in panels beside and below each other.
+
+The same numbers give the same bytes.
+"""
 
 import math
 from collections.abc import Sequence
