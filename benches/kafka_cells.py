@@ -63,7 +63,7 @@ def warm_up(session: Session, load: Load) -> float:
     """Produces and consumes for a while. Returns the memory (MiB) that the server had before, with its topic."""
     with session.topic(load.partitions) as topic:
         idle = session.server.memory_mib()
-        seconds = session.options.warm_up_s
+        seconds = session.options.warm_up_s * session.side.warm_up
         told = session.side.driver.produce(session.server, topic, load, seconds * 2 / 3)
         session.side.driver.consume(session.server, topic, load, int(told["records"]), seconds / 3)
     return idle

@@ -55,14 +55,14 @@ def _growth(samples: Samples) -> list[Panel]:
     places = [f"{number:,}" for number in COUNTS]
     shown = [
         ("produce throughput", "MB/s", partitions, "partitions", "MB/s"),
-        ("processor time", "CPU s/GiB", partitions, "partitions", "s/GiB"),
+        ("processor time", "CPU s/GiB", partitions, "partitions", "s/GiB (logarithmic)"),
         ("peak of resident memory", "RSS MiB peak", partitions, "partitions", "MiB"),
         ("produce throughput, raw connections", "MB/s", fast, "connections", "MB/s"),
         (f"p99 at {loads.CONNECTIONS_SHARE:.0%} of Kafka's peak", "produce p99 ms", steady, "connections", "ms"),
         ("peak of resident memory", "RSS MiB peak", fast, "connections", "MiB"),
     ]
     return [
-        Panel(title, unit, places, below, _series(samples, ALL, cells, [value]))
+        Panel(title, unit, places, below, _series(samples, ALL, cells, [value]), log="CPU" in value)
         for title, value, cells, below, unit in shown
     ]  # fmt: skip
 

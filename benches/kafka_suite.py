@@ -38,6 +38,7 @@ class Group:
     works: tuple[Work, ...]
     memory: bool = False
     """Whether its memory before and after all of this is taken."""
+    warm_up: bool = True
     checked: tuple[Side, ...] = (FJORD,)
     """The sides with which it is seen that all of this works: what other servers are asked for is the same."""
 
@@ -80,21 +81,23 @@ def _usual(load: Load) -> Group:
     return Group(load, sides, tuple(works), memory=True, checked=PEERS if load == STEADY[0] else (FJORD,))
 
 
+def _sizes() -> Group:
+    """Records of other sizes."""
+    others = [Load(size, partitions) for size in SIZES if size != USUAL.size for partitions in COUNTS]
+    return Group(USUAL, SHIPPED, tuple(_throughput(load) for load in others))
+
+
+def _connections_and_cold() -> Group:
+    many = [_connections(number, share) for number in COUNTS for share in (None, loads.CONNECTIONS_SHARE)]
+    cold = Work((loads.cold(False), loads.cold(True)), cells.cold, 5)
+    return Group(USUAL, SHIPPED, (*many, cold), checked=SHIPPED)
+
+
 GROUPS = (
     *(_usual(Load(1024, partitions)) for partitions in COUNTS),
-    *(
-        Group(Load(size, 100), SHIPPED, tuple(_throughput(Load(size, partitions)) for partitions in COUNTS))
-        for size in SIZES
-        if size != USUAL.size
-    ),
-    Group(
-        USUAL,
-        SHIPPED,
-        tuple(_connections(number, share) for number in COUNTS for share in (None, loads.CONNECTIONS_SHARE)),
-        checked=SHIPPED,
-    ),
-    Group(USUAL, SHIPPED, (Work((loads.cold(False), loads.cold(True)), cells.cold, 5),)),
-    Group(USUAL, SIDES, tuple(_restart(how) for how in ENDS)),
+    _sizes(),
+    _connections_and_cold(),
+    Group(USUAL, SIDES, tuple(_restart(how) for how in ENDS), warm_up=False),
 )
 
 
@@ -111,7 +114,8 @@ class Plan:
     def foreseen_s(self, options: Options) -> float:
         """About how long it takes."""
         work = sum(work.lengths * options.seconds + 2 * options.settle_s for work in self.works)
-        return self.side.start_s + options.warm_up_s + work + options.quiet_s * self.memory
+        warm_up = options.warm_up_s * self.side.warm_up * self.group.warm_up
+        return self.side.start_s + warm_up + work + options.quiet_s * self.memory
 
 
 def planned(run: Run) -> list[Plan]:
@@ -121,8 +125,9 @@ def planned(run: Run) -> list[Plan]:
         for number, sides in run.rounds(group.sides if not options.is_check else group.checked):
             for side in sides:
                 works = [work for work in group.works if side in work.sides and any(map(run.wants, work.names))]
-                # Waiting is dear, and what remains differs little: it is taken once.
-                memory = group.memory and number == options.rounds - 1 and run.wants(loads.memory(group.load.partitions))
+                # Waiting is dear, and what remains differs little: it is taken once, of those who are compared first.
+                memory = group.memory and side in SHIPPED and number == options.rounds - 1
+                memory = memory and run.wants(loads.memory(group.load.partitions))
                 if works or memory:
                     found.append(Plan(group, number, side, works, memory))
     return found
@@ -134,7 +139,7 @@ def run(run: Run) -> None:
     for each in plan:
         with run.server(each.side) as server:
             session = Session(run, each.side, server, each.number)
-            idle = cells.warm_up(session, each.group.load)
+            idle = cells.warm_up(session, each.group.load) if each.group.warm_up else 0
             for work in each.works:
                 work.do(session)
             if each.memory:

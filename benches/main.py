@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", choices=[[], *SUITES], help="all of them unless named")
     parser.add_argument("--check", action="store_true", help="only see that everything works; nothing is written")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5, help="about how long each measurement takes")
+    parser.add_argument("--seconds", type=float, default=4, help="about how long each measurement takes")
     parser.add_argument("--warm-up", type=float, default=15, help="seconds for which a server works before it is measured")
     parser.add_argument(
         "--only", type=re.compile, default=re.compile(""), metavar="REGEX", help="only these cells; nothing is written"

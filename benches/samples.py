@@ -19,6 +19,12 @@ class Sample:
     """From a name with its unit, such as `MB/s`, to the value."""
 
 
+def digits(value: float) -> str:
+    """A number with the digits that mean something."""
+    places = next((places for below, places in ((0.2, 3), (10, 2), (100, 1)) if abs(value) < below), 0)
+    return f"{value:.{places}f}"
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A side to the reference: the median of the rounds' ratios, the least, and the greatest."""
@@ -28,7 +34,7 @@ class Ratio:
     greatest: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+        return f"{digits(self.median)} ({digits(self.least)} to {digits(self.greatest)})"
 
 
 class Samples:

@@ -37,6 +37,8 @@ class Side:
     name: str
     make: Callable[[Path], Server]
     driver: Driver = LIBRDKAFKA
+    warm_up: float = 1 / 3
+    """The share of the warm-up that it takes: all of it where a virtual machine compiles what it runs."""
     start_s: float = 1
     """About how long its start and its end take, for the forecast of how long a run takes."""
 
@@ -48,7 +50,7 @@ class Side:
 
 
 # What a topic has where it does not matter is left as each of them ships it.
-KAFKA = Side("Kafka", Kafka, start_s=12)
+KAFKA = Side("Kafka", Kafka, warm_up=1, start_s=12)
 KAFKA_FLUSH = Side(
     "Kafka, flush at each message", lambda path: Kafka(path, {"log.flush.interval.messages": "1"}), start_s=12
 )
