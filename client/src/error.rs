@@ -8,6 +8,8 @@ use tonic_types::StatusExt;
 
 /// The key of an error's details under which the broker says whether the same request may succeed later.
 const RETRIABLE: &str = "retriable";
+/// The broker's name for a batch, or a message, that is larger than it takes.
+pub(crate) const TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
 /// What tonic says when the time that was set for a call is over.
 const TIMED_OUT: &str = "Timeout expired";
 

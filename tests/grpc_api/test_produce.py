@@ -182,6 +182,18 @@ def test_a_repeated_sequence_is_stored_once(broker, api, topic):
     assert api.ends(topic) == {0: 5, 1: 1}
 
 
+def test_a_producer_id_is_given_out_once(broker, api):
+    """Two are never the same, with a restart and a crash between them; each begins with the first epoch."""
+    given = [producer_ids(api) for _ in range(3)]
+    for again in (broker.restart, broker.kill):
+        again()
+        if broker.process is None:
+            broker.start()
+        given += [producer_ids(api) for _ in range(3)]
+    assert len({ids["producer_id"] for ids in given}) == len(given)
+    assert all(ids["producer_id"] >= 0 and ids["producer_epoch"] == 0 for ids in given)
+
+
 def test_a_gap_in_the_sequence_is_refused(api, topic):
     """What other producers send does not fill it."""
     api.create(topic)

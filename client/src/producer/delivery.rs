@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -37,13 +37,58 @@ pub(super) struct Placed {
 
 /// What became of a batch.
 pub(super) type Outcome = Result<Placed, Error>;
+
+/// What the records of a batch are told.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    /// It is done.
+    Done(Outcome),
+    /// It was too large, and is two batches now.
+    Split(Split),
+}
+
+/// The two batches that one became.
+#[derive(Debug, Clone)]
+pub(super) struct Split {
+    /// How many records the first one has.
+    pub(super) head_count: u32,
+    pub(super) head: BatchDelivery,
+    pub(super) tail: BatchDelivery,
+}
+
+/// Tells the records of a batch what became of it.
+pub(super) type Teller = oneshot::Sender<Told>;
+
 /// Waits for that; clones wait for the same.
-pub(super) type BatchDelivery = Shared<oneshot::Receiver<Outcome>>;
+#[derive(Debug, Clone)]
+pub(super) struct BatchDelivery(Shared<oneshot::Receiver<Told>>);
 
 /// The two ends of a batch's answer.
-pub(super) fn batch_delivery() -> (oneshot::Sender<Outcome>, BatchDelivery) {
-    let (sender, receiver) = oneshot::channel();
-    (sender, receiver.shared())
+pub(super) fn batch_delivery() -> (Teller, BatchDelivery) {
+    let (teller, receiver) = oneshot::channel();
+    (teller, BatchDelivery(receiver.shared()))
+}
+
+impl BatchDelivery {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Told> {
+        let told = self.0.poll_unpin(context);
+        // Without a teller the producer was dropped.
+        told.map(|told| told.unwrap_or(Told::Done(Err(Error::Closed))))
+    }
+
+    /// Waits until all of the batch is done, whatever it became. The failure is that of the first part that failed.
+    pub(super) async fn done(self) -> Result<()> {
+        let mut outcome = Ok(());
+        let mut parts = vec![self];
+        while let Some(mut part) = parts.pop() {
+            match std::future::poll_fn(|context| part.poll(context)).await {
+                Told::Done(Ok(_)) => {}
+                Told::Done(Err(error)) => outcome = outcome.and(Err(error)),
+                Told::Split(split) => parts.extend([split.tail, split.head]),
+            }
+        }
+        outcome
+    }
 }
 
 /// Waits until a record is delivered, or cannot be. It need not be awaited: the record goes its way all the same.
@@ -61,16 +106,24 @@ impl Future for Delivery {
     type Output = Result<Delivered>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.batch.poll_unpin(context).map(|outcome| {
-            // Without a sender the producer was dropped.
-            let placed = outcome.unwrap_or(Err(Error::Closed))?;
-            Ok(Delivered {
-                topic: Arc::clone(&self.topic),
-                partition: self.partition,
-                offset: placed.base_offset.map(|base| base + i64::from(self.place)),
-                append_time_ms: placed.append_time_ms,
-                acknowledged: placed.acknowledged,
-            })
-        })
+        let placed = loop {
+            match ready!(self.batch.poll(context)) {
+                Told::Done(outcome) => break outcome?,
+                Told::Split(split) => match self.place.checked_sub(split.head_count) {
+                    None => self.batch = split.head,
+                    Some(place) => {
+                        self.batch = split.tail;
+                        self.place = place;
+                    }
+                },
+            }
+        };
+        Poll::Ready(Ok(Delivered {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offset: placed.base_offset.map(|base| base + i64::from(self.place)),
+            append_time_ms: placed.append_time_ms,
+            acknowledged: placed.acknowledged,
+        }))
     }
 }

@@ -12,6 +12,7 @@ mod options;
 mod queue;
 mod sender;
 mod state;
+mod topics;
 
 use std::{sync::Arc, time::Instant};
 
@@ -183,10 +184,7 @@ impl Producer {
         self.handle.shared.wake.notify_one();
         let mut outcome = Ok(());
         for delivery in deliveries {
-            let placed = delivery.await.unwrap_or(Err(Error::Closed));
-            if let (Ok(()), Err(error)) = (&outcome, placed) {
-                outcome = Err(error);
-            }
+            outcome = outcome.and(delivery.done().await);
         }
         outcome
     }
@@ -210,7 +208,7 @@ impl Producer {
 }
 
 impl Handle {
-    /// Asks how many partitions a topic has, unless somebody has just done so after `before`.
+    /// Asks how many partitions a topic has and how large its batches may be, unless somebody has just done so after `before`.
     async fn describe(&self, topic: &Arc<str>, before: Instant) -> Result<()> {
         let _one_at_a_time = self.describing.lock().await;
         if self.shared.state().is_described_after(topic, before) {
@@ -223,10 +221,8 @@ impl Handle {
             };
             let error = match self.client.describe_topic(request).await {
                 Ok(response) => {
-                    let partitions = response.topic.map_or(0, |topic| topic.partitions);
-                    self.shared
-                        .state()
-                        .described(topic, partitions, Instant::now());
+                    let mut state = self.shared.state();
+                    state.described(topic, response.into(), Instant::now());
                     return Ok(());
                 }
                 Err(error) => error,

@@ -5,10 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use fjord_proto::v1::{Acks, Compression, Header, Record};
 
+use super::batch;
 use crate::{Result, error::Error};
-
-/// What a record costs beside its bytes: its lengths, its timestamp, its place in memory.
-const RECORD_OVERHEAD_BYTES: usize = 64;
 
 /// What becomes of a record when something fails on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +54,9 @@ pub struct ProducerOptions {
     /// How long a record waits for others to fill its batch; 16 KiB are enough while nothing is under way. A busy
     /// partition fills its batches while it waits for answers anyway. 5 ms unless set.
     pub linger: Duration,
-    /// About the most bytes of one batch; a larger record is a batch of its own. 256 KiB unless set. What the topic's
-    /// `max.message.bytes` does not allow is refused by the broker.
+    /// About the most bytes of one batch; a larger record is a batch of its own. 256 KiB unless set. If the topic's
+    /// `max.message.bytes` is less, batches are smaller; a batch that is refused for its size is sent again in parts,
+    /// so that only a record which is too large by itself fails.
     pub batch_bytes: usize,
     /// The most bytes of records that wait or are under way; beyond, [`send`](crate::Producer::send) waits. 32 MiB
     /// unless set.
@@ -173,13 +172,7 @@ impl ProducerRecord {
 
     /// What this record counts for in the limits, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| header.key.len() + length(&header.value))
-            .sum();
-        RECORD_OVERHEAD_BYTES + length(&self.key) + length(&self.value) + headers
+        batch::size_bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 
     pub(super) fn into_record(self) -> Record {

@@ -21,7 +21,11 @@ use super::{
     delivery::{Outcome, Placed},
     state::{State, Step},
 };
-use crate::{Client, Result, error::Error, retry::pause};
+use crate::{
+    Client, Result,
+    error::{Error, TOO_LARGE},
+    retry::pause,
+};
 
 /// How many requests wait for the connection. The bytes in flight are the bound that matters.
 const REQUESTS: usize = 8;
@@ -88,6 +92,10 @@ impl Sender {
             let now = Instant::now();
             {
                 let mut state = self.shared.state();
+                // A message that is too large ends the stream, and the broker does not read what follows.
+                if error.reason() == TOO_LARGE && state.stopped_at_oldest(error.clone(), now) {
+                    continue;
+                }
                 state.disconnected(&error, now);
                 if error.is_retriable() {
                     state.expire(now);

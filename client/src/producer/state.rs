@@ -1,26 +1,18 @@
-//! All partitions that a producer writes to: which records go where, and which batch is sent next.
+//! All partitions that a producer writes to: which batch is sent next, and whose answer has come.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use fjord_proto::v1::{Acks, Compression, ProduceRequest, ProduceStreamRequest};
-use rand::Rng;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    batch::{Identity, Limits, Next},
-    delivery::{BatchDelivery, Delivery, Placed},
+    batch::{Identity, Limits, batch_bytes_of},
+    delivery::{BatchDelivery, Delivery, Outcome},
     options::{ProducerOptions, ProducerRecord},
-    queue::PartitionQueue,
+    queue::{Next, PartitionQueue},
+    topics::{Description, Place, Topics},
 };
 use crate::{error::Error, fetcher::millis};
-use fjord_proto::partitioner::partition_for_key;
-
-/// After so long it is asked again how many partitions a topic has, as Kafka's `metadata.max.age.ms` says.
-const TOPIC_MAX_AGE: Duration = Duration::from_secs(300);
 
 /// A batch of so many bytes is worth a request of its own while nothing is under way: about what a full batch of
 /// Kafka's Java client has (`batch.size`).
@@ -34,7 +26,9 @@ pub(super) struct State {
     compression: Compression,
     timeout_ms: u32,
     identity: Option<Identity>,
-    topics: HashMap<Arc<str>, Topic>,
+    /// The bytes of a batch where the topic allows as many.
+    batch_bytes: usize,
+    topics: Topics,
     partitions: Vec<Partition>,
     /// The partitions that are not empty, in the order in which they are looked at.
     active: VecDeque<usize>,
@@ -43,15 +37,6 @@ pub(super) struct State {
     next_id: u64,
     /// Whether no more records are taken.
     pub(super) closed: bool,
-}
-
-#[derive(Debug)]
-struct Topic {
-    /// The places of its partitions in `State::partitions`.
-    partitions: Vec<usize>,
-    described: Instant,
-    /// Where records without key go, until that batch is gone.
-    sticky: i32,
 }
 
 #[derive(Debug)]
@@ -66,7 +51,7 @@ struct Partition {
 pub(super) enum Pushed {
     /// It is in a batch; whether the sender has to be woken.
     Taken(Delivery, bool),
-    /// It has first to be known how many partitions its topic has.
+    /// Its topic has first to be described.
     Unknown(ProducerRecord, OwnedSemaphorePermit),
     /// Its topic has no such partition.
     NoSuchPartition(ProducerRecord, OwnedSemaphorePermit),
@@ -98,7 +83,8 @@ impl State {
             compression: options.compression,
             timeout_ms: millis(options.request_timeout),
             identity,
-            topics: HashMap::new(),
+            batch_bytes: options.batch_bytes,
+            topics: Topics::default(),
             partitions: Vec::new(),
             active: VecDeque::new(),
             in_flight: VecDeque::new(),
@@ -107,19 +93,14 @@ impl State {
         }
     }
 
-    /// Notes how many partitions a topic has. They never become fewer.
-    pub(super) fn described(&mut self, name: &Arc<str>, partitions: i32, now: Instant) {
-        let topic = self
-            .topics
-            .entry(Arc::clone(name))
-            .or_insert_with(|| Topic {
-                partitions: Vec::new(),
-                described: now,
-                sticky: 0,
-            });
-        topic.described = now;
+    /// Notes what is known of a topic.
+    pub(super) fn described(&mut self, name: &Arc<str>, found: Description, now: Instant) {
+        let most = found.max_message_bytes.map(batch_bytes_of);
+        let batch_bytes = most.unwrap_or(usize::MAX).min(self.batch_bytes);
+        let topic = self.topics.described(name, batch_bytes, now);
         let known = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-        for partition in known..partitions {
+        // They never become fewer.
+        for partition in known..found.partitions {
             topic.partitions.push(self.partitions.len());
             self.partitions.push(Partition {
                 topic: Arc::clone(name),
@@ -128,13 +109,14 @@ impl State {
                 active: false,
             });
         }
+        for place in &topic.partitions {
+            self.partitions[*place].queue.limit_batches(batch_bytes);
+        }
     }
 
     /// Whether it has been asked for this topic since `before`.
     pub(super) fn is_described_after(&self, name: &str, before: Instant) -> bool {
-        self.topics
-            .get(name)
-            .is_some_and(|topic| topic.described > before)
+        self.topics.is_described_after(name, before)
     }
 
     /// Puts a record into the batch of its partition.
@@ -144,25 +126,12 @@ impl State {
         permit: OwnedSemaphorePermit,
         now: Instant,
     ) -> Pushed {
-        let Some(topic) = self.topics.get_mut(&record.topic) else {
-            return Pushed::Unknown(record, permit);
-        };
-        if topic.partitions.is_empty()
-            || now.saturating_duration_since(topic.described) > TOPIC_MAX_AGE
-        {
-            return Pushed::Unknown(record, permit);
-        }
-        let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-        let number = match (record.partition, &record.key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, count),
-            (None, None) => topic.stick(&self.partitions, count),
-        };
-        let place = usize::try_from(number)
-            .ok()
-            .and_then(|number| topic.partitions.get(number));
-        let Some(&place) = place else {
-            return Pushed::NoSuchPartition(record, permit);
+        let partitions = &self.partitions;
+        let is_open = |place: usize| partitions[place].queue.is_open();
+        let place = match self.topics.place(&record, now, is_open) {
+            Place::At(place) => place,
+            Place::Unknown => return Pushed::Unknown(record, permit),
+            Place::NoSuchPartition => return Pushed::NoSuchPartition(record, permit),
         };
         let partition = &mut self.partitions[place];
         let bytes = record.size_bytes();
@@ -176,7 +145,7 @@ impl State {
         let delivery = Delivery {
             batch: pushed.delivery,
             topic: Arc::clone(&partition.topic),
-            partition: number,
+            partition: partition.partition,
             place: pushed.place,
         };
         Pushed::Taken(delivery, pushed.wake)
@@ -232,22 +201,42 @@ impl State {
     }
 
     /// Takes the answer to a request. False if no request waits for this one.
-    pub(super) fn answered(
-        &mut self,
-        id: u64,
-        outcome: Result<Placed, Error>,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn answered(&mut self, id: u64, outcome: Outcome, now: Instant) -> bool {
         // Answers come in the order of requests.
         match self.in_flight.front() {
-            Some((first, _, _)) if *first == id => {}
-            _ => return false,
+            Some((first, _, _)) if *first == id => self.answered_oldest(outcome, now),
+            _ => false,
         }
-        if let Some((_, place, _)) = self.in_flight.pop_front() {
-            let queue = &mut self.partitions[place].queue;
-            match outcome {
-                Ok(placed) => queue.succeeded(placed, now),
-                Err(error) => queue.failed(error, now),
+    }
+
+    /// The broker does not take the oldest request in flight, and has ended the stream there without reading on. False
+    /// if no request waits for an answer.
+    pub(super) fn stopped_at_oldest(&mut self, error: Error, now: Instant) -> bool {
+        if !self.answered_oldest(Err(error), now) {
+            return false;
+        }
+        self.in_flight.clear();
+        self.each_active(|queue| queue.unread(now));
+        true
+    }
+
+    fn answered_oldest(&mut self, outcome: Outcome, now: Instant) -> bool {
+        let Some((_, place, _)) = self.in_flight.pop_front() else {
+            return false;
+        };
+        let Partition { topic, queue, .. } = &mut self.partitions[place];
+        match outcome {
+            Ok(placed) => queue.succeeded(placed, now),
+            Err(error) => {
+                if let Some(part_bytes) = queue.failed(error, now)
+                    && let Some(topic) = self.topics.limit_batches(topic, part_bytes)
+                {
+                    for place in &topic.partitions {
+                        self.partitions[*place]
+                            .queue
+                            .limit_batches(topic.batch_bytes);
+                    }
+                }
             }
         }
         true
@@ -303,19 +292,5 @@ impl State {
         for place in &self.active {
             act(&mut self.partitions[*place].queue);
         }
-    }
-}
-
-impl Topic {
-    /// Where a record without key goes: with the one before, or if that batch is gone, to another partition.
-    fn stick(&mut self, partitions: &[Partition], count: i32) -> i32 {
-        let open = usize::try_from(self.sticky)
-            .ok()
-            .and_then(|sticky| self.partitions.get(sticky))
-            .is_some_and(|place| partitions[*place].queue.is_open());
-        if !open {
-            self.sticky = rand::rng().random_range(0..count);
-        }
-        self.sticky
     }
 }

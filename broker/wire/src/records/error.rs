@@ -43,7 +43,10 @@ pub enum BatchError {
         computed: u32,
     },
     /// The batch is larger than the topic's `max.message.bytes`.
-    #[error("a batch of {size} bytes, {limit} are allowed")]
+    #[error(
+        "a batch of {size} bytes is larger than its topic takes, {limit} bytes; send fewer records at a time, or raise \
+         the topic's max.message.bytes"
+    )]
     TooLarge {
         /// The size of the batch in bytes.
         size: usize,
