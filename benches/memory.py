@@ -45,11 +45,11 @@ class Watch:
 def drop_page_cache(directory: Path) -> None:
     """Has the system forget the content of all files below a directory, so that reading them reads the disk."""
     os.sync()
-    for path in directory.rglob("*"):
+    for path in (os.path.join(folder, name) for folder, _, names in os.walk(directory) for name in names):
         try:
             file = os.open(path, os.O_RDONLY)
-        except (FileNotFoundError, IsADirectoryError):
-            # A server may remove a file at any time.
+        except FileNotFoundError:
+            # A server may remove a file at any time, and a folder, which is passed over.
             continue
         try:
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
