@@ -20,7 +20,7 @@ TABLES = (
         tuple(loads.count(number, "connection") for number in COUNTS),
         ["MB/s", "on time", *LATENCIES, "CPU s/GiB", "RSS MiB", "RSS MiB peak"],
     ),
-    ("cold", ["on time", *LATENCIES, "reader's MB/s", "CPU s/GiB"]),
+    ("cold", ["on time", *LATENCIES, "reader's MB/s"]),
     ("Java", ["MB/s", "p50 ms", "p99 ms", "CPU s/GiB"]),
 )
 """Cells, by how their names begin, and what is shown of them."""
