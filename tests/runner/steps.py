@@ -125,7 +125,7 @@ STEPS = [
         "benches",
         # Every cell of every suite for a moment.
         always([str(REPOSITORY / "benches" / "run"), "--check"]),
-        (install.python, install.java),
+        (install.python, install.java, install.go_compiler),
         (*BUILD, "build-cli"),
     ),
     Step("rustdoc", always(cargo("doc", "--workspace", "--no-deps")), uses="debug", groups=CHECK, variables=RUSTDOC),
