@@ -27,8 +27,8 @@ TABLES = (
 
 
 def render(samples: Samples) -> str:
-    parts = ["#### Targets\n", targets(samples), machine(samples), pictures()]
-    parts += ["#### How it grows\n", growth(samples)]
+    parts = ["### Targets\n", targets(samples), machine(samples), pictures()]
+    parts += ["### How it grows\n", growth(samples)]
     for reference, ours in PAIRS:
         shown = [
             comparison(
@@ -37,7 +37,7 @@ def render(samples: Samples) -> str:
             for start, values in TABLES
         ]
         if any(shown):
-            parts += [f"#### {ours.name} beside {reference.name}\n", *filter(None, shown)]
+            parts += [f"### {ours.name} beside {reference.name}\n", *filter(None, shown)]
     return "\n".join(parts)
 
 
