@@ -1,4 +1,4 @@
-"""The clients that do the work: Kafka's own Java tools, the `fjord` command line, and the probe on librdkafka.
+"""Clients that do the work: Kafka's own Java tools, and the `fjord` command line. `drivers.py` has the others.
 
 Each returns what it reports: values by their names and units. `MB` is what it moved in all, warm-up included.
 """
@@ -9,7 +9,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from harness.paths import CACHE, REPOSITORY
+from harness.paths import REPOSITORY
 from java.jvm import LIBS
 
 TIMEOUT_S = 600
@@ -43,10 +43,9 @@ class ClientFailed(RuntimeError):
     """A client did not do what it was to do."""
 
 
-def _finish(command: list[str], **variables: str) -> str:
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, env={**os.environ, **variables}
-    )
+def finish(command: list[str]) -> str:
+    """What a command tells; if it fails, its errors are shown."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S)
     if done.returncode != 0:
         raise ClientFailed(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return done.stdout
@@ -54,7 +53,7 @@ def _finish(command: list[str], **variables: str) -> str:
 
 def _java(tool: str, *arguments: str) -> str:
     quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Xlog:disable"]
-    return _finish(["java", f"-Xmx{JAVA_HEAP}", *quiet, "-cp", f"{LIBS}/*", f"org.apache.kafka.tools.{tool}", *arguments])
+    return finish(["java", f"-Xmx{JAVA_HEAP}", *quiet, "-cp", f"{LIBS}/*", f"org.apache.kafka.tools.{tool}", *arguments])
 
 
 def java_produce(bootstrap: str, load: Load, **properties: str) -> dict[str, float]:
@@ -97,7 +96,7 @@ def java_consume(bootstrap: str, load: Load) -> dict[str, float]:
 
 def _fjord(address: str, *arguments: str) -> dict:
     binary = os.environ.get("FJORD_CLI", str(REPOSITORY / "target/release/fjord"))
-    return json.loads(_finish([binary, "--broker", address, "--output", "json", *arguments]))
+    return json.loads(finish([binary, "--broker", address, "--output", "json", *arguments]))
 
 
 def create_topic(address: str, topic: str, partitions: int) -> None:
@@ -125,46 +124,3 @@ def fjord_consume(address: str, load: Load) -> dict[str, float]:
     """`fjord bench consume`: the Rust client."""
     told = _fjord(address, "bench", "consume", load.topic, "--count", str(load.records))
     return {"MB/s": told["records_per_second"] * load.size / 1e6, "MB": told["records"] * load.size / 1e6}
-
-
-PROBE = CACHE / "bin" / "probe"
-
-
-def _probe(*arguments: object) -> dict:
-    return json.loads(_finish([str(PROBE), *(str(argument) for argument in arguments)]))
-
-
-def probe_produce(bootstrap: str, topic: str, seconds: float, size: int, *settings: str) -> dict[str, float]:
-    """Produces with librdkafka as fast as it goes, for so long. Also returns how many `records` there were."""
-    told = _probe("produce", bootstrap, topic, seconds, size, *settings)
-    megabytes = told["records"] * size / 1e6
-    return {"MB/s": megabytes / told["seconds"], "MB": megabytes, "records": told["records"]}
-
-
-def probe_consume(bootstrap: str, topic: str, records: int, partitions: int) -> dict[str, float]:
-    """Reads a topic from its beginning with librdkafka."""
-    told = _probe("consume", bootstrap, topic, records, partitions)
-    return {"MB/s": told["bytes"] / 1e6 / told["seconds"], "MB": told["bytes"] / 1e6}
-
-
-@dataclass(frozen=True)
-class Steady:
-    """Records at a fixed rate, produced and consumed at once."""
-
-    topic: str
-    seconds: float
-    size: int
-    warm_up_s: float
-    partitions: int
-    rate: float
-
-
-def probe_steady(bootstrap: str, load: Steady, *settings: str) -> dict[str, float]:
-    """Latencies at a fixed rate, from when each record was due to its acknowledgement and to its arrival."""
-    told = _probe(
-        "steady", bootstrap, load.topic, load.seconds, load.size, load.warm_up_s, load.partitions, load.rate, *settings
-    )
-    values = {"MB": load.rate * load.size * (load.seconds + load.warm_up_s) / 1e6}
-    for what in ("produce", "end to end"):
-        values |= {f"{what} {name} ms": value for name, value in told[what].items()}
-    return values

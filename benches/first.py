@@ -10,20 +10,20 @@ ANSWER_S = 1.0
 PRODUCE_VERSION = 9
 
 
-def wait_for_acknowledgement(bootstrap: str, topic: str, give_up_s: float = 120) -> float:
-    """The time (`time.monotonic`) at which a record for partition 0 was acknowledged."""
+def wait_for_acknowledgement(bootstrap: str, topic: str, partition: int = 0, give_up_s: float = 120) -> float:
+    """The time (`time.monotonic`) at which a record for this partition was acknowledged."""
     give_up = time.monotonic() + give_up_s
     while time.monotonic() < give_up:
-        if acknowledged(bootstrap, topic):
+        if acknowledged(bootstrap, topic, partition):
             return time.monotonic()
         time.sleep(PAUSE_S)
     raise TimeoutError(f"{bootstrap} acknowledged no record within {give_up_s} s")
 
 
-def acknowledged(bootstrap: str, topic: str) -> bool:
+def acknowledged(bootstrap: str, topic: str, partition: int) -> bool:
     """Whether the server takes one record now."""
-    partition = {"Index": 0, "Records": batch([b"first"])}
-    topics = [{"Name": topic, "PartitionData": [partition]}]
+    data = {"Index": partition, "Records": batch([b"first"])}
+    topics = [{"Name": topic, "PartitionData": [data]}]
     body = {"TransactionalId": None, "Acks": -1, "TimeoutMs": 1000, "TopicData": topics}
     try:
         with Connection(bootstrap, ANSWER_S) as connection:

@@ -9,15 +9,29 @@ sys.path.insert(0, str(BENCHES.parent / "tests" / "runner"))
 
 import install  # noqa: E402
 
+PROGRAMS = install.CACHE / "bin"
 
-def probe() -> None:
-    """The client on Debian's librdkafka."""
-    source, program = BENCHES / "probe" / "probe.c", install.CACHE / "bin" / "probe"
-    if done := install.changed("probe", [source], [program]):
+
+def probes() -> None:
+    """The clients in C: one on Debian's librdkafka, one without a library."""
+    sources = {"probe": ["-lrdkafka", "-lpthread"], "connections": []}
+    folder = BENCHES / "probe"
+    if done := install.changed("probe", sorted(folder.glob("*.[ch]")), [PROGRAMS / name for name in sources]):
         install.debian("gcc", "libc6-dev", "librdkafka-dev")
-        program.parent.mkdir(parents=True, exist_ok=True)
+        PROGRAMS.mkdir(parents=True, exist_ok=True)
         warnings = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror"]
-        install.run("cc", *warnings, "-o", program, source, "-lrdkafka", "-lpthread")
+        for name, libraries in sources.items():
+            install.run("cc", *warnings, "-o", PROGRAMS / name, folder / f"{name}.c", *libraries)
+        done()
+
+
+def nats() -> None:
+    """NATS and its client, at the versions of `nats/go.mod`: Debian's server does not know `sync_interval`."""
+    folder = BENCHES / "nats"
+    inputs = [*sorted(folder.glob("*.go")), folder / "go.sum"]
+    if done := install.changed("nats", inputs, [PROGRAMS / "nats", PROGRAMS / "nats-server"]):
+        install.go_compiler()
+        install.run("go", "build", "-o", f"{PROGRAMS}/", ".", "github.com/nats-io/nats-server/v2", cwd=folder)
         done()
 
 
@@ -30,5 +44,6 @@ def binaries() -> None:
 if __name__ == "__main__":
     install.python()
     install.java()
-    probe()
+    probes()
+    nats()
     binaries()

@@ -19,6 +19,12 @@ class Sample:
     """From a name with its unit, such as `MB/s`, to the value."""
 
 
+def digits(value: float) -> str:
+    """A number with the digits that mean something."""
+    places = next((places for below, places in ((0.2, 3), (10, 2), (100, 1)) if abs(value) < below), 0)
+    return f"{value:.{places}f}"
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A side to the reference: the median of the rounds' ratios, the least, and the greatest."""
@@ -28,14 +34,16 @@ class Ratio:
     greatest: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f} to {self.greatest:.2f})"
+        return f"{digits(self.median)} ({digits(self.least)} to {digits(self.greatest)})"
 
 
 class Samples:
     """All samples of a suite, in the order in which they were taken."""
 
-    def __init__(self, samples: Iterable[Sample] = ()):
+    def __init__(self, samples: Iterable[Sample] = (), facts: dict[str, str] | None = None):
         self.all = list(samples)
+        self.facts = facts or {}
+        """The machine, the versions, and how long was measured."""
 
     def add(self, sample: Sample) -> None:
         self.all.append(sample)
@@ -51,6 +59,11 @@ class Samples:
         found = self._by_round(cell, side, value)
         return statistics.median(found.values()) if found else None
 
+    def first(self, cell: str, side: str, value: str) -> float | None:
+        """The value of the first round that there is; None if it was not measured."""
+        found = self._by_round(cell, side, value)
+        return found[min(found)] if found else None
+
     def ratio(self, cell: str, side: str, reference: str, value: str) -> Ratio | None:
         """How `side` is to `reference`, compared within each round; None if one of them was not measured."""
         ours, theirs = self._by_round(cell, side, value), self._by_round(cell, reference, value)
@@ -65,11 +78,14 @@ class Samples:
         }
 
     def save(self, path: Path) -> None:
-        """Writes one sample a line."""
+        """Writes the facts, and then one sample a line."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(asdict(sample)) + "\n" for sample in self.all))
+        lines = [{"facts": self.facts}] * bool(self.facts) + [asdict(sample) for sample in self.all]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     @classmethod
     def load(cls, path: Path) -> "Samples":
         """Reads what was saved."""
-        return cls(Sample(**json.loads(line)) for line in path.read_text().splitlines())
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        facts = lines.pop(0)["facts"] if "facts" in lines[0] else None
+        return cls((Sample(**line) for line in lines), facts)

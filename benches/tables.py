@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from samples import Samples
+from samples import Samples, digits
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -13,9 +13,7 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def number(value: float | None) -> str:
     """A number with the digits that mean something; nothing if there is none."""
-    if value is None:
-        return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return "" if value is None else digits(value)
 
 
 def comparison(samples: Samples, cells: Sequence[str], sides: tuple[str, str], values: Sequence[str]) -> str:

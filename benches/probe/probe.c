@@ -1,86 +1,31 @@
 /* A client on librdkafka that drives a broker to its limit, or at a fixed rate, and tells what it saw as JSON.
  *
  *   probe produce BOOTSTRAP TOPIC SECONDS SIZE [CONFIG=VALUE...]                 as fast as it can
- *   probe consume BOOTSTRAP TOPIC RECORDS PARTITIONS [CONFIG=VALUE...]           from the beginning
+ *   probe consume BOOTSTRAP TOPIC RECORDS PARTITIONS SECONDS [CONFIG=VALUE...]   from the beginning
  *   probe steady BOOTSTRAP TOPIC SECONDS SIZE WARM_UP PARTITIONS RATE [CONFIG=VALUE...]
  *
- * SECONDS is how long it is measured; the WARM_UP seconds before are not.
+ * SECONDS is how long it is measured, when consuming at most; the WARM_UP seconds before are not.
  *
  * `steady` produces RATE records a second and consumes them, in one process, so that both ends have one clock. Each
  * record has a time at which it is due, whether or not the client gets to send it then; all latencies count from
- * there, so that a stall is felt by all records that it delays (no coordinated omission).
+ * there, so that a stall is felt by all records that it delays (no coordinated omission). It ends in time even if the
+ * broker does not follow: records that were due and not sent count with how late they are by then, and `on time` is the
+ * share of the records that were acknowledged by then.
  */
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define SECOND 1000000000LL
+#include "measure.h"
+
 #define GIVE_UP_S 120
 #define BATCH 1000
-
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "probe: %s: %s\n", what, why);
-    exit(1);
-}
-
-static int64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * SECOND + time.tv_nsec;
-}
 
 static void sleep_until(int64_t when) {
     struct timespec time = {when / SECOND, when % SECOND};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-}
-
-/* Microseconds, in 64 buckets for each power of two: exact to 1.6 %. */
-#define SUB 64
-#define BUCKETS (SUB * 40)
-
-typedef struct {
-    int64_t counts[BUCKETS];
-    int64_t total, greatest;
-} Histogram;
-
-static int bucket_of(int64_t value) {
-    int shift = 0;
-    while (value >> shift >= 2 * SUB) shift++;
-    int bucket = shift * SUB + (int)(value >> shift);
-    return bucket < BUCKETS ? bucket : BUCKETS - 1;
-}
-
-static int64_t value_of(int bucket) {
-    if (bucket < 2 * SUB) return bucket;
-    int shift = bucket / SUB - 1;
-    return (int64_t)(bucket - shift * SUB) << shift;
-}
-
-static void add(Histogram *histogram, int64_t nanoseconds) {
-    int64_t value = nanoseconds > 0 ? nanoseconds / 1000 : 0;
-    histogram->counts[bucket_of(value)]++;
-    histogram->total++;
-    if (value > histogram->greatest) histogram->greatest = value;
-}
-
-static double percentile(const Histogram *histogram, double share) {
-    int64_t wanted = (int64_t)((double)histogram->total * share), seen = 0;
-    for (int bucket = 0; bucket < BUCKETS; bucket++) {
-        seen += histogram->counts[bucket];
-        if (seen > wanted) return (double)value_of(bucket) / 1000;
-    }
-    return (double)histogram->greatest / 1000;
-}
-
-static void print(const char *name, const Histogram *histogram) {
-    printf("\"%s\":{\"p50\":%.3f,\"p99\":%.3f,\"p99.9\":%.3f,\"max\":%.3f}", name, percentile(histogram, 0.5),
-           percentile(histogram, 0.99), percentile(histogram, 0.999), (double)histogram->greatest / 1000);
 }
 
 typedef struct {
@@ -195,29 +140,34 @@ static void produce(const char *name, double seconds, size_t size, rd_kafka_conf
     rd_kafka_t *client = producer(conf, &produced);
     rd_kafka_topic_t *topic = open_topic(client, name);
     char *bytes = pool(size);
-    int64_t start = now(), end = start + (int64_t)(seconds * SECOND);
+    /* What it takes until the client has found everything does not count. */
+    send_one(client, topic, bytes, size, 0);
+    wait_for_answers(client);
+    int64_t start = now(), end = start + (int64_t)(seconds * SECOND), before = produced.sent;
     do
         send_one(client, topic, value_of_record(bytes, produced.sent, size), size, 0);
     while (now() < end);
     wait_for_answers(client);
-    printf("{\"records\":%lld,\"seconds\":%.6f}\n", (long long)produced.sent, (double)(now() - start) / SECOND);
+    printf("{\"records\":%lld,\"seconds\":%.6f}\n", (long long)(produced.sent - before),
+           (double)(now() - start) / SECOND);
 }
 
-static void consume(const char *topic, int64_t records, int partitions, rd_kafka_conf_t *conf) {
+static void consume(const char *topic, int64_t records, int partitions, double seconds, rd_kafka_conf_t *conf) {
     rd_kafka_t *client = consumer(conf);
     assign(client, topic, partitions, RD_KAFKA_OFFSET_BEGINNING);
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(client);
     rd_kafka_message_t *messages[BATCH];
-    int64_t taken = 0, bytes = 0, start = now();
-    while (taken < records) {
+    int64_t taken = 0, bytes = 0, asked = now(), start = 0;
+    while (taken < records && !(start && now() - start > (int64_t)(seconds * SECOND))) {
         ssize_t count = rd_kafka_consume_batch_queue(queue, 1000, messages, BATCH);
+        if (count > 0 && !start) start = now();
         for (ssize_t index = 0; index < count; index++) {
             if (messages[index]->err) fail("consume", rd_kafka_message_errstr(messages[index]));
             bytes += (int64_t)messages[index]->len;
             rd_kafka_message_destroy(messages[index]);
         }
         taken += count;
-        if (now() - start > GIVE_UP_S * SECOND) fail("consume", "not all records came within two minutes");
+        if (now() - asked > GIVE_UP_S * SECOND) fail("consume", "not all records came within two minutes");
     }
     printf("{\"records\":%lld,\"bytes\":%lld,\"seconds\":%.6f}\n", (long long)taken, (long long)bytes,
            (double)(now() - start) / SECOND);
@@ -226,6 +176,7 @@ static void consume(const char *topic, int64_t records, int partitions, rd_kafka
 typedef struct {
     rd_kafka_t *client;
     atomic_bool done;
+    /* How many measured records there are in all; known once it is done. */
     int64_t measured;
     Histogram latencies;
 } Reader;
@@ -235,7 +186,7 @@ static void *read_all(void *opaque) {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(reader->client);
     rd_kafka_message_t *messages[BATCH];
     int64_t give_up = 0;
-    while (reader->latencies.total < reader->measured) {
+    while (!reader->done || reader->latencies.total < reader->measured) {
         if (reader->done && !give_up) give_up = now() + GIVE_UP_S * SECOND;
         if (give_up && now() > give_up) fail("consume", "not all records came within two minutes");
         ssize_t count = rd_kafka_consume_batch_queue(queue, 10, messages, BATCH);
@@ -251,24 +202,18 @@ static void *read_all(void *opaque) {
     return NULL;
 }
 
-static void steady(const char *name, double seconds, size_t size, double warm_up, int partitions, double rate,
-                   rd_kafka_conf_t *conf, rd_kafka_conf_t *consumer_conf) {
-    static Produced produced;
-    static Reader reader;
-    int64_t not_measured = (int64_t)(warm_up * rate);
-    reader.measured = (int64_t)(seconds * rate);
-    int64_t all = not_measured + reader.measured;
-    reader.client = consumer(consumer_conf);
-    assign(reader.client, name, partitions, RD_KAFKA_OFFSET_BEGINNING);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, read_all, &reader)) fail("thread", "cannot be started");
+/* When the record of this number is due. */
+static int64_t due_time(int64_t start, int64_t number, double rate) {
+    return start + (int64_t)((double)number * SECOND / rate);
+}
 
-    rd_kafka_t *client = producer(conf, &produced);
-    rd_kafka_topic_t *topic = open_topic(client, name);
+/* Sends what is due until `end`, and returns how many that were of `all`. */
+static int64_t send_steadily(rd_kafka_t *client, rd_kafka_topic_t *topic, size_t size, double rate, int64_t start,
+                             int64_t not_measured, int64_t all, int64_t end) {
     char *bytes = pool(size), *value = malloc(size);
-    int64_t start = now() + SECOND / 10;
-    for (int64_t sent = 0; sent < all; sent++) {
-        int64_t due = start + (int64_t)((double)sent * SECOND / rate);
+    int64_t sent = 0;
+    for (; sent < all && now() < end; sent++) {
+        int64_t due = due_time(start, sent, rate);
         while (now() < due) {
             rd_kafka_poll(client, 0);
             int64_t soon = now() + SECOND / 2000;
@@ -279,10 +224,34 @@ static void steady(const char *name, double seconds, size_t size, double warm_up
         memcpy(value, &due, sizeof due);
         send_one(client, topic, value, size, due);
     }
+    return sent;
+}
+
+static void steady(const char *name, double seconds, size_t size, double warm_up, int partitions, double rate,
+                   rd_kafka_conf_t *conf, rd_kafka_conf_t *consumer_conf) {
+    static Produced produced;
+    static Reader reader;
+    int64_t not_measured = (int64_t)(warm_up * rate), all = not_measured + (int64_t)(seconds * rate);
+    reader.client = consumer(consumer_conf);
+    assign(reader.client, name, partitions, RD_KAFKA_OFFSET_BEGINNING);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, read_all, &reader)) fail("thread", "cannot be started");
+
+    rd_kafka_t *client = producer(conf, &produced);
+    rd_kafka_topic_t *topic = open_topic(client, name);
+    int64_t start = now() + SECOND / 10, end = due_time(start, all, rate);
+    int64_t sent = send_steadily(client, topic, size, rate, start, not_measured, all, end);
+    while (now() < end) rd_kafka_poll(client, 1);
+    int64_t on_time = produced.latencies.total, measured = all - not_measured;
     wait_for_answers(client);
+    reader.measured = sent > not_measured ? sent - not_measured : 0;
     reader.done = true;
     pthread_join(thread, NULL);
-    printf("{\"records\":%lld,", (long long)reader.measured);
+    for (int64_t number = sent > not_measured ? sent : not_measured; number < all; number++) {
+        add(&produced.latencies, end - due_time(start, number, rate));
+        add(&reader.latencies, end - due_time(start, number, rate));
+    }
+    printf("{\"records\":%lld,\"on time\":%.4f,", (long long)sent, (double)on_time / (double)measured);
     print("produce", &produced.latencies);
     printf(",");
     print("end to end", &reader.latencies);
@@ -294,8 +263,8 @@ int main(int count, char **given) {
     const char *mode = given[1], *bootstrap = given[2], *topic = given[3];
     if (!strcmp(mode, "produce") && count >= 6)
         produce(topic, atof(given[4]), (size_t)atoll(given[5]), configure(bootstrap, count - 6, given + 6));
-    else if (!strcmp(mode, "consume") && count >= 6)
-        consume(topic, atoll(given[4]), atoi(given[5]), configure(bootstrap, count - 6, given + 6));
+    else if (!strcmp(mode, "consume") && count >= 7)
+        consume(topic, atoll(given[4]), atoi(given[5]), atof(given[6]), configure(bootstrap, count - 7, given + 7));
     else if (!strcmp(mode, "steady") && count >= 9)
         steady(topic, atof(given[4]), (size_t)atoll(given[5]), atof(given[6]), atoi(given[7]), atof(given[8]),
                configure(bootstrap, count - 9, given + 9), configure(bootstrap, 0, NULL));

