@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::fetch::session::FetchSessions,
+    api::fetch::{ahead::ReadAhead, session::FetchSessions},
     config::{BrokerConfig, DynamicConfigs},
     coordinator::groups::Groups,
     metadata::{
@@ -38,6 +38,8 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// What clients read incrementally.
     pub fetch_sessions: FetchSessions,
+    /// What was read from disk for clients that catch up, before they ask for it.
+    pub read_ahead: ReadAhead,
     /// The producer ids that this broker may give out.
     pub producer_ids: ProducerIds,
     /// The consumer groups that this broker coordinates.

@@ -16,7 +16,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    api::{Api, fetch::session::FetchSessions},
+    api::{
+        Api,
+        fetch::{ahead::ReadAhead, session::FetchSessions},
+    },
     broker::{Broker, LiveConfig},
     config::{BrokerConfig, Durability, ListenerConfig, LogConfig},
     coordinator::{
@@ -192,6 +195,7 @@ impl Parts {
             metrics: metrics.clone(),
             partitions,
             fetch_sessions: FetchSessions::new(config.api.fetch_session_slots),
+            read_ahead: ReadAhead::default(),
             producer_ids: ProducerIds::default(),
             groups,
             stopping: CancellationToken::new(),

@@ -165,13 +165,21 @@ impl ValueLogFile {
         position < self.uncached_before.load(Relaxed)
     }
 
-    /// The file for reads that go from the disk to memory without a copy; nothing if it cannot be had.
     fn direct(&self) -> Option<&File> {
-        let open = || {
-            let flags = OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC;
-            rustix::fs::open(&self.path, flags, Mode::empty()).ok()
+        self.direct.get_or_init(|| self.open_direct(false)).as_ref()
+    }
+
+    /// Opens the file once more, for what goes between the disk and memory without a copy: pieces that begin and
+    /// end at whole pages, in memory too. Nothing if the file system does not have that.
+    pub fn open_direct(&self, to_write: bool) -> Option<File> {
+        let access = if to_write {
+            OFlags::RDWR
+        } else {
+            OFlags::RDONLY
         };
-        self.direct.get_or_init(|| open().map(File::from)).as_ref()
+        let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.path, flags, Mode::empty()).ok()?;
+        Some(opened.into())
     }
 
     /// Lets go of what the page cache has of the file up to `end`, as far as it is on disk; what is not, is
@@ -238,6 +246,14 @@ pub(crate) struct Files {
     /// Paths of dead files that wait to be used again.
     free: Mutex<Vec<PathBuf>>,
     limits: FileLimits,
+}
+
+/// A file that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub file: Arc<ValueLogFile>,
+    /// Whether nothing was ever written to its space, as far as the file system is concerned.
+    pub is_new: bool,
 }
 
 /// Whose room a new file takes.
@@ -343,7 +359,7 @@ impl Files {
     /// # Errors
     ///
     /// `StorageFull` if there is not enough of the room that it may take.
-    pub fn make(&self, id: u32, least: u32, room: Room) -> io::Result<Arc<ValueLogFile>> {
+    pub fn make(&self, id: u32, least: u32, room: Room) -> io::Result<Made> {
         let path = self.directory.join(format!("{id:08}.vlog"));
         let recycled = self
             .free
@@ -362,30 +378,17 @@ impl Files {
         made
     }
 
-    fn reuse(
-        &self,
-        old: &Path,
-        id: u32,
-        path: &Path,
-        least: u32,
-        room: Room,
-    ) -> io::Result<Arc<ValueLogFile>> {
+    fn reuse(&self, old: &Path, id: u32, path: &Path, least: u32, room: Room) -> io::Result<Made> {
         if fs::metadata(old)?.len() < u64::from(least) {
             fs::remove_file(old)?;
             return self.allocate(id, path, least, room);
         }
         fs::rename(old, path)?;
         let file = ValueLogFile::open(id, path.to_owned())?;
-        self.begin(file)
+        self.begin(file, false)
     }
 
-    fn allocate(
-        &self,
-        id: u32,
-        path: &Path,
-        least: u32,
-        room: Room,
-    ) -> io::Result<Arc<ValueLogFile>> {
+    fn allocate(&self, id: u32, path: &Path, least: u32, room: Room) -> io::Result<Made> {
         let space = self.disk_space()?;
         let reserve = self.limits.reserve(space);
         let (capacity, kept) = match room {
@@ -412,14 +415,17 @@ impl Files {
             Err(Errno::OPNOTSUPP) => file.set_len(u64::from(capacity))?,
             result => result?,
         }
-        self.begin(ValueLogFile::new(id, capacity, path.to_owned(), file))
+        self.begin(ValueLogFile::new(id, capacity, path.to_owned(), file), true)
     }
 
-    fn begin(&self, file: ValueLogFile) -> io::Result<Arc<ValueLogFile>> {
+    fn begin(&self, file: ValueLogFile, is_new: bool) -> io::Result<Made> {
         file.write_at(&encode_file_header(file.id, file.capacity), 0)?;
         file.file.sync_all()?;
         self.sync_directory()?;
-        Ok(Arc::new(file))
+        Ok(Made {
+            file: Arc::new(file),
+            is_new,
+        })
     }
 
     pub fn sync_directory(&self) -> io::Result<()> {

@@ -7,3 +7,4 @@ pub(crate) mod preparer;
 pub(crate) mod read_buffers;
 pub(crate) mod scan;
 pub(crate) mod sidecar;
+pub(crate) mod zeroing;

@@ -1,16 +1,20 @@
 //! The helper thread that makes the next file ahead of time and finishes sealed ones, so that the writer
-//! waits for neither.
+//! waits for neither. While the next file waits to be taken, it is filled with zeros, see [`zeroing`].
+//!
+//! [`zeroing`]: super::zeroing
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::log::Shared;
 use crate::types::Lsn;
 use crate::valuelog::entry::FILE_HEADER;
-use crate::valuelog::files::{Files, Room, ValueLogFile};
+use crate::valuelog::files::{Room, ValueLogFile};
 use crate::valuelog::scan;
 use crate::valuelog::sidecar::SidecarWriter;
+use crate::valuelog::zeroing::Zeroing;
 
 /// Requests that may wait for the thread; the writer asks for one file at a time and seals one at a time.
 const QUEUE: usize = 16;
@@ -47,13 +51,13 @@ struct Ready {
 }
 
 impl Preparer {
-    pub fn start(files: Arc<Files>) -> io::Result<Self> {
+    pub fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let (requests, queue) = sync_channel(QUEUE);
         let ready = Arc::new(Ready::default());
         let to_fill = ready.clone();
         let thread = std::thread::Builder::new()
             .name("fjord-prepare".into())
-            .spawn(move || run(&files, &queue, &to_fill))?;
+            .spawn(move || run(&shared, &queue, &to_fill))?;
         Ok(Self {
             requests: Some(requests),
             ready,
@@ -122,13 +126,48 @@ impl Drop for Preparer {
     }
 }
 
-fn run(files: &Files, queue: &Receiver<Request>, ready: &Ready) {
-    while let Ok(request) = queue.recv() {
+impl Ready {
+    fn put(&self, made: io::Result<Arc<ValueLogFile>>) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        self.filled.notify_all();
+    }
+
+    /// Goes on with the zeros of the file that waits here. Whoever takes it waits meanwhile, so that nothing is
+    /// overwritten that comes after.
+    fn zero(&self, zeroing: Zeroing, shared: &Shared) -> Option<Zeroing> {
+        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(Ok(_)) => zeroing.step(&shared.counters),
+            _ => None,
+        }
+    }
+}
+
+fn run(shared: &Shared, queue: &Receiver<Request>, ready: &Ready) {
+    let mut zeroing: Option<Zeroing> = None;
+    loop {
+        let request = match zeroing.take() {
+            None => queue.recv().map_err(RecvTimeoutError::from),
+            Some(current) => match queue.recv_timeout(current.pause()) {
+                Err(RecvTimeoutError::Timeout) => {
+                    zeroing = ready.zero(current, shared);
+                    continue;
+                }
+                request => {
+                    zeroing = Some(current);
+                    request
+                }
+            },
+        };
+        let Ok(request) = request else { return };
         let (file, result) = match request {
             Request::Make { id, least, room } => {
-                let made = files.make(id, least, room);
-                *ready.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
-                ready.filled.notify_all();
+                let made = shared.files.make(id, least, room);
+                zeroing = made
+                    .as_ref()
+                    .ok()
+                    .and_then(|made| Zeroing::of(made, shared));
+                ready.put(made.map(|made| made.file));
                 continue;
             }
             Request::Seal { file, end, sidecar } => {

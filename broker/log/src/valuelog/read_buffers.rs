@@ -29,14 +29,14 @@ struct Spare {
     bytes: usize,
 }
 
-/// Memory that begins at a multiple of [`ALIGNMENT`].
-struct Buffer {
+/// Memory that begins at a multiple of [`ALIGNMENT`], zeros at first.
+pub(super) struct Buffer {
     memory: Vec<u8>,
     start: usize,
 }
 
 impl Buffer {
-    fn new(length: usize) -> Self {
+    pub fn new(length: usize) -> Self {
         let memory = vec![0; length + ALIGNMENT];
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         Self { memory, start }
@@ -44,6 +44,10 @@ impl Buffer {
 
     fn len(&self) -> usize {
         self.memory.len() - ALIGNMENT
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len()]
     }
 }
 
@@ -115,7 +119,7 @@ struct Lent {
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
         match &self.buffer {
-            Some(Buffer { memory, start }) => &memory[*start..*start + self.length],
+            Some(buffer) => &buffer.bytes()[..self.length],
             None => &[],
         }
     }

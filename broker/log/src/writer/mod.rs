@@ -70,7 +70,7 @@ impl Writer {
         extents: Extents,
         without_sidecar: Vec<Arc<ValueLogFile>>,
     ) -> io::Result<Self> {
-        let mut preparer = Preparer::start(shared.files.clone())?;
+        let mut preparer = Preparer::start(shared.clone())?;
         preparer.make(next_id, 0, Room::Free);
         // Newest first: the older ones can wait for the next start.
         for file in without_sidecar.into_iter().rev().take(SIDECARS_AT_ONCE) {

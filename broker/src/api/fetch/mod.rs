@@ -8,6 +8,7 @@
 //! - There are no transactions yet, so `read_committed` reads up to the high watermark, and no transaction
 //!   was aborted.
 
+pub mod ahead;
 mod read;
 pub mod session;
 

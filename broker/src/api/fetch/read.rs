@@ -12,7 +12,10 @@ use fjord_wire::{
 };
 use futures::future::join_all;
 
-use super::session::{TopicKey, Wanted};
+use super::{
+    ahead::ReadAhead,
+    session::{TopicKey, Wanted},
+};
 use crate::{
     api::{Call, error::ApiError, leadership},
     broker::Broker,
@@ -20,7 +23,7 @@ use crate::{
     security::{Operation, Resource},
 };
 
-/// Partitions that one response is read from at once: disks serve several readers faster than one.
+/// Partitions that are read from disk at once for one response: disks serve several readers faster than one.
 const READS_AT_ONCE: usize = 4;
 
 /// What holds for all partitions of a fetch.
@@ -156,7 +159,25 @@ async fn read_from_disk(
         }
     }
     progress.finish(broker, under_way).await;
+    for (leader, offset, most) in progress.next() {
+        ReadAhead::begin(broker, leader, offset, most);
+    }
     progress.into_found()
+}
+
+/// Takes what was read ahead, or reads it now. Nothing if the broker stops.
+async fn from_disk(broker: &Arc<Broker>, read: &Read) -> Option<Result<ReadBatches, ReadError>> {
+    let (offset, limit) = (read.offset, read.limit);
+    let ahead = broker
+        .read_ahead
+        .take(read.leader.log().id(), offset, limit);
+    if let Some(found) = ahead.await
+        && read.leader.bounds().log_start <= offset
+    {
+        return Some(Ok(found));
+    }
+    let leader = Arc::clone(&read.leader);
+    broker.blocking(move || leader.read(offset, limit)).await
 }
 
 /// A read of one partition within a response.
@@ -179,7 +200,14 @@ struct Progress {
     have_some: bool,
     is_full: bool,
     all: Vec<PartitionData>,
+    /// Partitions that the response had no room for.
+    left_out: Vec<Next>,
+    /// Partitions that were read from disk, and have more.
+    unfinished: Vec<Next>,
 }
+
+/// Where a partition will be read from next, and how many bytes at most.
+type Next = (Arc<Leader>, u64, usize);
 
 impl Progress {
     fn new(context: ReadContext, partitions: usize) -> Self {
@@ -189,6 +217,8 @@ impl Progress {
             have_some: false,
             is_full: false,
             all: Vec::with_capacity(partitions),
+            left_out: Vec::new(),
+            unfinished: Vec::new(),
         }
     }
 
@@ -202,17 +232,21 @@ impl Progress {
         }
         self.all.push(data);
         let leader = readable.ok().flatten()?;
-        // Behind the first that does not fit, the others may be larger still; their turn comes.
-        if self.is_full {
-            return None;
-        }
         let wanted = &partition.wanted;
         let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
+        let offset = u64::try_from(wanted.fetch_offset).unwrap_or(0);
+        // Behind the first that does not fit, the others may be larger still; their turn comes.
+        if self.is_full {
+            if self.left_out.len() < READS_AT_ONCE {
+                self.left_out.push((Arc::clone(leader), offset, most));
+            }
+            return None;
+        }
         Some(Read {
             place: self.all.len() - 1,
             leader: Arc::clone(leader),
             unknown: partition.topic.unknown(),
-            offset: u64::try_from(wanted.fetch_offset).unwrap_or(0),
+            offset,
             limit: ReadLimit {
                 bytes: most.min(self.left.saturating_sub(reserved)),
                 first_whole: !self.have_some && reserved == 0,
@@ -239,16 +273,30 @@ impl Progress {
 
     /// Reads from disk, all at once, and fills in what was read.
     async fn finish(&mut self, broker: &Arc<Broker>, reads: Vec<Read>) {
-        let results = join_all(reads.iter().map(|read| {
-            let (leader, offset, limit) = (Arc::clone(&read.leader), read.offset, read.limit);
-            broker.blocking(move || leader.read(offset, limit))
-        }));
+        let results = join_all(reads.iter().map(|read| from_disk(broker, read)));
         for (read, result) in reads.iter().zip(results.await) {
-            match result {
-                Some(result) => self.settle(read, result),
-                None => self.all[read.place].error_code = ErrorCode::KafkaStorageError.code(),
+            let Some(result) = result else {
+                self.all[read.place].error_code = ErrorCode::KafkaStorageError.code();
+                continue;
+            };
+            if let Ok(found) = &result
+                && signed(found.next_offset) < self.all[read.place].high_watermark
+            {
+                let next = (Arc::clone(&read.leader), found.next_offset, read.most);
+                match found.bytes {
+                    0 => self.left_out.push(next),
+                    _ => self.unfinished.push(next),
+                }
             }
+            self.settle(read, result);
         }
+    }
+
+    /// What will be asked for next, if the client goes on: first what it has not got anything of.
+    fn next(&self) -> impl Iterator<Item = (&Arc<Leader>, u64, usize)> {
+        let next = self.left_out.iter().chain(&self.unfinished);
+        next.take(READS_AT_ONCE)
+            .map(|(leader, offset, most)| (leader, *offset, *most))
     }
 
     fn into_found(self) -> Found {

@@ -18,7 +18,10 @@ use tokio_util::{
 };
 use uuid::Uuid;
 
-use super::{Api, fetch::session::FetchSessions};
+use super::{
+    Api,
+    fetch::{ahead::ReadAhead, session::FetchSessions},
+};
 use crate::{
     broker::{Broker, LiveConfig},
     config::{BrokerConfig, Layers, Origin, Setting},
@@ -103,6 +106,7 @@ impl Fixture {
             metrics,
             partitions,
             fetch_sessions: FetchSessions::new(10),
+            read_ahead: ReadAhead::default(),
             producer_ids: ProducerIds::default(),
             groups,
             stopping: CancellationToken::new(),
