@@ -52,7 +52,7 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.log.file.bytes",
         Long,
-        Some("1073741824"),
+        Some("268435456"),
         Valid::Between(16 * MIB, 2048 * MIB),
         "Size of a file of the value log in bytes. A record batch must fit in one file.",
     )
