@@ -23,6 +23,7 @@ use crate::recovery::{self, RecoveryReport};
 use crate::stats::{Counters, DiskSpace, Stats};
 use crate::types::{Lsn, PartitionId};
 use crate::valuelog::files::{FileLimits, Files};
+use crate::valuelog::page_cache::Bypass;
 use crate::valuelog::read_buffers::ReadBuffers;
 use crate::writer::Writer;
 
@@ -84,10 +85,11 @@ impl Log {
             file_bytes: options.file_bytes,
             reserve_bytes: options.reserve_bytes,
             recycled_files: options.recycled_files,
-            bounds_page_cache: options.page_cache_bytes.is_some(),
         };
         let values = path.join(directory::VALUES);
-        let files = Arc::new(Files::open(&values, limits).map_err(OpenError::io(&values))?);
+        let files = Arc::new(
+            Files::open(&values, limits, Bypass::default()).map_err(OpenError::io(&values))?,
+        );
         let recovered =
             recovery::recover(&options, &files, &path.join(directory::INDEX), closed_at)?;
         let extents = recovered.indexing.extents();

@@ -26,8 +26,8 @@ pub struct LogOptions {
     pub group_bytes: u32,
     /// Memory for recently written batches, in bytes.
     pub recent_bytes: usize,
-    /// How much of what was written last stays in the page cache of the operating system, in bytes. Nothing:
-    /// the kernel decides.
+    /// How much of what was written last stays in the page cache of the operating system, in bytes. Nothing: as
+    /// much as the kernel gives, unless its memory turns out to be dear.
     pub page_cache_bytes: Option<u64>,
     /// Memory for fjall's block cache, in bytes.
     pub index_cache_bytes: u64,
@@ -52,7 +52,7 @@ impl LogOptions {
             file_bytes: 256 << 20,
             group_bytes: 4 << 20,
             recent_bytes: 16 << 20,
-            page_cache_bytes: Some(1 << 30),
+            page_cache_bytes: None,
             index_cache_bytes: 8 << 20,
             queue_bytes: 256 << 20,
             index_backlog: 1 << 18,

@@ -17,7 +17,7 @@ use crate::queue::PendingEntry;
 use crate::stats::Counters;
 use crate::types::{Lsn, PartitionId};
 use crate::valuelog::entry::{EntryHeader, EntryKind, FILE_HEADER};
-use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::file::ValueLogFile;
 use crate::valuelog::scan;
 use crate::valuelog::sidecar::{EntryRecord, Sidecar};
 

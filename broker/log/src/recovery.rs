@@ -23,7 +23,8 @@ use crate::indexer::{Indexing, Stored};
 use crate::options::LogOptions;
 use crate::types::Lsn;
 use crate::valuelog::entry::{ENTRY_HEADER, EntryKind, FILE_HEADER, file_header_is_sound};
-use crate::valuelog::files::{Files, ValueLogFile};
+use crate::valuelog::file::ValueLogFile;
+use crate::valuelog::files::Files;
 use crate::valuelog::scan::{self, ScanReport};
 use crate::valuelog::sidecar::{EntryRecord, Sidecar};
 

@@ -129,7 +129,7 @@ pub struct LogConfig {
     pub durability: Durability,
     /// `fjord.cache.bytes`.
     pub cache_bytes: usize,
-    /// `fjord.page.cache.bytes`; nothing leaves it to the kernel.
+    /// `fjord.page.cache.bytes`; nothing: as much as is cheap.
     pub page_cache_bytes: Option<u64>,
     /// `fjord.index.cache.bytes`.
     pub index_cache_bytes: usize,

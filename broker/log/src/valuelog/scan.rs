@@ -9,7 +9,7 @@ use std::io;
 use crate::partition::producers::ProducerStamp;
 use crate::types::{Lsn, le_u64};
 use crate::valuelog::entry::{BATCH_HEADER, ENTRY_HEADER, EntryHeader, FILE_HEADER};
-use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::file::ValueLogFile;
 use crate::valuelog::sidecar::EntryRecord;
 
 const WINDOW: usize = 1 << 20;

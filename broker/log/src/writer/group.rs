@@ -2,18 +2,25 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::queue::PendingEntry;
 use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader, EntryKind, payload_crc};
-use crate::valuelog::files::{Room, ValueLogFile};
+use crate::valuelog::file::ValueLogFile;
+use crate::valuelog::files::Room;
+use crate::valuelog::page_cache::WriteCost;
 use crate::valuelog::sidecar::{EntryRecord, SidecarWriter};
 
 /// Room at the end of a file that only entries which give space back may use, as a share of the file.
 pub(super) const RESERVE_SHARE: u32 = 16;
 pub(super) const RESERVE_MOST: u32 = 1 << 20;
+
+/// Only of pieces from this size on does it show what a byte costs.
+const LARGE_PIECE_BYTES: usize = 64 << 10;
 
 /// The file that is written.
 pub(super) struct Current {
@@ -33,14 +40,25 @@ pub(super) struct Group {
     pub records: Vec<EntryRecord>,
     /// Bytes of the buffer that are in the file.
     pub written: usize,
+    /// What it took to write them, in large pieces.
+    pub cost: WriteCost,
 }
 
 impl Current {
     /// Writes what of the group is not in the file yet.
     pub fn write(&self, group: &mut Group) -> io::Result<()> {
         let piece = &group.buffer[group.written..];
-        self.file
-            .write_at(piece, self.position + length_u32(group.written))?;
+        let position = self.position + length_u32(group.written);
+        if piece.len() < LARGE_PIECE_BYTES {
+            self.file.write_at(piece, position)?;
+        } else {
+            let before = processor_time();
+            self.file.write_at(piece, position)?;
+            group.cost.add(WriteCost {
+                bytes: piece.len() as u64,
+                time: processor_time().saturating_sub(before),
+            });
+        }
         group.written = group.buffer.len();
         Ok(())
     }
@@ -60,6 +78,12 @@ impl Current {
             && u64::from(self.position) + bytes + u64::from(reserve)
                 <= u64::from(self.file.capacity)
     }
+}
+
+/// What this thread has used of the processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 impl Group {

@@ -31,7 +31,8 @@ use crate::ring::{Buffers, Ring};
 use crate::stats::Counters;
 use crate::types::{Lsn, PartitionId, length_u32};
 use crate::valuelog::entry::{EntryKind, FILE_HEADER, stored_bytes};
-use crate::valuelog::files::{Room, ValueLogFile};
+use crate::valuelog::file::ValueLogFile;
+use crate::valuelog::files::Room;
 use crate::valuelog::preparer::Preparer;
 use crate::valuelog::sidecar::SidecarWriter;
 

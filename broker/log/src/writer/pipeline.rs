@@ -19,7 +19,7 @@ use super::publisher::{Publisher, Written};
 use crate::log::{Shared, spawn};
 use crate::stats::Counters;
 use crate::types::Lsn;
-use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::file::ValueLogFile;
 
 const THREADS: usize = 2;
 

@@ -11,7 +11,7 @@ use crate::queue::{Op, Work};
 use crate::ring::Ring;
 use crate::types::{Lsn, length_u32};
 use crate::valuelog::entry::ENTRY_HEADER;
-use crate::valuelog::files::ValueLogFile;
+use crate::valuelog::file::ValueLogFile;
 use crate::valuelog::page_cache::PageCache;
 
 /// A group that is in its file, and what it was written for.
@@ -35,7 +35,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub fn new(shared: Arc<Shared>, ring: Ring) -> Self {
-        let page_cache = PageCache::new(shared.options.page_cache_bytes);
+        let page_cache = PageCache::new(shared.options.page_cache_bytes, shared.files.bypass());
         Self {
             shared,
             ring,
@@ -53,6 +53,7 @@ impl Publisher {
             ..
         } = written;
         let group_bytes = group.buffer.capacity();
+        let cost = group.cost;
         let buffer = group.buffer.freeze();
         let mut records = group.records.into_iter();
         let mut fed = Vec::with_capacity(records.len());
@@ -87,7 +88,7 @@ impl Publisher {
         completed.into_iter().for_each(Op::complete);
         if let Some(file) = file {
             let from = end.position() - length_u32(buffer.len());
-            self.page_cache.wrote(&file, from, end.position());
+            self.page_cache.wrote(&file, from, end.position(), cost);
         }
         if start > 0 {
             self.ring.push(buffer, group_bytes, end, partitions);

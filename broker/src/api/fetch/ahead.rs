@@ -99,13 +99,11 @@ impl ReadAhead {
     ) -> Option<ReadBatches> {
         let ahead = {
             let mut state = self.lock();
-            let is_it = |ahead: &Ahead| ahead.is_at(partition, offset);
+            let is_it =
+                |ahead: &Ahead| ahead.is_at(partition, offset) && ahead.bytes <= limit.bytes;
             let place = state.reads.iter().position(is_it)?;
             state.reads.remove(place)?
         };
-        if ahead.bytes > limit.bytes {
-            return None;
-        }
         let found = ahead.found.await.ok()?;
         (found.bytes > 0).then_some(found)
     }
@@ -185,6 +183,7 @@ mod tests {
         assert_eq!(ahead.take(partition, 5, limit(100)).await, Some(found(80)));
         assert_eq!(ahead.take(partition, 5, limit(100)).await, None);
         assert_eq!(ahead.take(partition, 6, limit(199)).await, None);
+        assert_eq!(ahead.take(partition, 6, limit(200)).await, Some(found(150)));
     }
 
     #[tokio::test]

@@ -154,6 +154,8 @@ async fn read_from_disk(
         if let Some(read) = progress.begin(partition, reserved(&under_way)) {
             match read.leader.read_recent(read.offset, read.limit) {
                 Some(result) => progress.settle(&read, result),
+                // What does not fit is not worth the disk's time.
+                None if read.is_cut_short() => progress.leave_out(read),
                 None => under_way.push(read),
             }
         }
@@ -190,6 +192,13 @@ struct Read {
     limit: ReadLimit,
     /// Most bytes that the client wants of the partition.
     most: usize,
+}
+
+impl Read {
+    /// Whether the response has less room for the partition than the client wants of it, and it is not the first.
+    fn is_cut_short(&self) -> bool {
+        self.limit.bytes < self.most && !self.limit.first_whole
+    }
 }
 
 /// What has been read for a response.
@@ -255,6 +264,12 @@ impl Progress {
         })
     }
 
+    /// The response has no room for it.
+    fn leave_out(&mut self, read: Read) {
+        self.is_full = true;
+        self.left_out.push((read.leader, read.offset, read.most));
+    }
+
     /// Fills in what was read.
     fn settle(&mut self, read: &Read, result: Result<ReadBatches, ReadError>) {
         let data = &mut self.all[read.place];
@@ -283,10 +298,7 @@ impl Progress {
                 && signed(found.next_offset) < self.all[read.place].high_watermark
             {
                 let next = (Arc::clone(&read.leader), found.next_offset, read.most);
-                match found.bytes {
-                    0 => self.left_out.push(next),
-                    _ => self.unfinished.push(next),
-                }
+                self.unfinished.push(next);
             }
             self.settle(read, result);
         }

@@ -26,12 +26,11 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "fjord.page.cache.bytes",
         Long,
-        Some("1073741824"),
+        Some("-1"),
         Valid::AtLeast(-1),
-        "Bytes of the newest records that stay in the operating system's page cache, for consumers that lag \
-         a little. Older ones are read from disk, past the page cache where the kernel can do that (Linux \
-         6.14). -1 leaves it to the kernel, which fills the machine's memory with records: right where \
-         memory is plenty, disks are slow, and many groups lag far behind.",
+        "Bytes of the newest records that stay in the operating system's page cache, for consumers that lag; \
+         others are read from disk. -1: as much as the system gives, unless it turns out that memory is dear, \
+         as it is where a hypervisor hands it out page by page: then what is there is used again.",
     ),
     ConfigDef::new(
         "fjord.index.cache.bytes",
