@@ -147,3 +147,24 @@ fn a_batch_larger_than_a_file() {
     let log = open(&options);
     assert_eq!(read_all(&partition(&log, 1)), expected);
 }
+
+/// What the index still knows of records that were truncated must not hide what was appended in their place.
+#[test]
+fn times_are_found_right_after_a_truncation() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(&small(directory.path()));
+    let partition = partition(&log, 1);
+    for round in 0..60i64 {
+        let start = partition.positions().log_end;
+        for older in 0..4 {
+            append(&partition, filled(1, 70_000, round * 100 + older, 1), 0).unwrap();
+        }
+        assert!(log.wait_until_indexed());
+        truncate(&partition, start).unwrap();
+        let newer = round * 100 + 50;
+        append(&partition, filled(1, 100, newer, 2), 0).unwrap();
+        let found = partition.offset_for_timestamp(newer, u64::MAX).unwrap();
+        let found = found.map(|found| (found.offset, found.timestamp));
+        assert_eq!(found, Some((start, newer)), "round {round}");
+    }
+}

@@ -43,6 +43,13 @@ impl Recent {
         self.batches.front().map(|b| b.base_offset)
     }
 
+    /// The offset from which on the index knows nothing.
+    pub fn unindexed_from(&self) -> Option<u64> {
+        let indexed = |batch: &RecentBatch| batch.location.lsn < self.indexed_before;
+        let first = self.batches.partition_point(indexed);
+        self.batches.get(first).map(|batch| batch.base_offset)
+    }
+
     /// The batches from the one that holds `offset` on.
     pub fn from(&self, offset: u64) -> impl Iterator<Item = &RecentBatch> {
         let start = self.batches.partition_point(|b| b.last_offset() < offset);
@@ -156,10 +163,16 @@ mod tests {
         let mut recent = recent();
         recent.forget_data_before(Lsn::new(1, 200));
         assert_eq!(recent.first_offset(), Some(0));
+        assert_eq!(recent.unindexed_from(), Some(0));
         recent.indexed_before(Lsn::new(1, 100));
         assert_eq!(recent.first_offset(), Some(10));
+        recent.indexed_before(Lsn::new(1, 300));
+        assert_eq!(recent.unindexed_from(), Some(30));
         recent.indexed_before(Lsn::new(1, 400));
-        assert_eq!(recent.first_offset(), Some(20));
+        assert_eq!(
+            (recent.first_offset(), recent.unindexed_from()),
+            (Some(20), None)
+        );
         recent.forget_data_before(Lsn::new(2, 0));
         assert_eq!(recent.first_offset(), None);
     }

@@ -37,7 +37,10 @@ impl Partition {
         end: u64,
     ) -> Result<Option<Found>, ReadError> {
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
-        let mut start = self.positions().log_start;
+        let (mut start, unindexed_from) = {
+            let state = self.lock();
+            (state.extent.log_start, state.recent.unindexed_from())
+        };
         let mut floor = None;
         shared
             .with_index(|index| {
@@ -45,7 +48,9 @@ impl Partition {
                 Ok(())
             })
             .map_err(|reason| self.io_error(start, reason))?;
-        start = start.max(floor.unwrap_or(0));
+        // What was written after a truncation may be before a place that the index still knows.
+        let floor = floor.unwrap_or(0).min(unindexed_from.unwrap_or(u64::MAX));
+        start = start.max(floor);
         loop {
             let mut candidate = None;
             self.visit(&shared, start, &mut |base, location| {
