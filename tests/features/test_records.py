@@ -235,6 +235,32 @@ def test_what_one_fetch_reads_from_disk_is_bounded(session_directory):
             assert values(simple.read_partition(broker, "big", partition)) == [b"x" * 30_000] * 40
 
 
+@pytest.mark.skipif(peer_name() == "kafka", reason="configs of Fjord's own")
+@pytest.mark.parametrize("page_cache", ["0", "-1"])
+def test_old_records_are_read_from_disk_as_they_were_written(session_directory, page_cache):
+    """Batches of all sizes, from many partitions at once, past the page cache or not, and after a restart too."""
+    settings = {"fjord.page.cache.bytes": page_cache, "fjord.cache.bytes": "0", "fjord.log.file.bytes": "16777216"}
+    sizes = (10, 700_000, 90_000, 5_000, 200_000, 900_000)
+    partitions = range(12)
+    with new_broker(session_directory / f"old-records-{page_cache}", settings) as broker:
+        simple.create(broker, "old", partitions=len(partitions))
+        written = {partition: [b"%d/%d " % (partition, size) * (size // 8) for size in sizes] for partition in partitions}
+        for partition, wanted in written.items():
+            simple.produce(broker, "old", wanted, partition=partition, batch_num_messages=1)
+        for _ in range(2):
+            # One begins while the other reads: what is read ahead for one is not taken for the other's.
+            readers = [simple.consumer(broker), simple.consumer(broker)]
+            for reader in readers:
+                reader.assign([TopicPartition("old", partition, OFFSET_BEGINNING) for partition in partitions])
+            for reader in readers:
+                found = simple.read(reader, len(partitions) * len(sizes))
+                reader.close()
+                by_partition = {partition: [m.value() for m in found if m.partition() == partition] for partition in partitions}
+                assert by_partition == written
+            broker.stop()
+            broker.start()
+
+
 def fetched(connection: Connection, min_bytes: int = 1, max_bytes: int = 50 << 20) -> int:
     """How many bytes of records one fetch of all of `big` brings."""
     partitions = [

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use fjord_buffers::BufferPool;
+
 use crate::directory;
 use crate::error::{AppendError, OpenError};
 use crate::fold::Extent;
@@ -24,14 +26,16 @@ use crate::stats::{Counters, DiskSpace, Stats};
 use crate::types::{Lsn, PartitionId};
 use crate::valuelog::files::{FileLimits, Files};
 use crate::valuelog::page_cache::Bypass;
-use crate::valuelog::read_buffers::ReadBuffers;
 use crate::writer::Writer;
+
+/// Buffers for reads from disk that are kept while nobody reads.
+const SPARE_READ_BYTES: usize = 8 << 20;
 
 /// What the parts of an open log have in common.
 pub(crate) struct Shared {
     pub options: LogOptions,
     pub files: Arc<Files>,
-    pub read_buffers: ReadBuffers,
+    pub read_buffers: BufferPool,
     pub queue: Queue,
     pub feed: Feed,
     pub counters: Counters,
@@ -105,7 +109,7 @@ impl Log {
             kept_files: Mutex::default(),
             failure: Mutex::default(),
             files,
-            read_buffers: ReadBuffers::default(),
+            read_buffers: BufferPool::new(SPARE_READ_BYTES),
             options,
         });
         let writer = Writer::new(

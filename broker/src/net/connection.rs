@@ -6,6 +6,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use fjord_buffers::BufferPool;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ pub(super) struct Shared<S> {
     pub limits: ConnectionLimits,
     pub requests: RequestBudget,
     pub responses: Arc<ResponseMemory>,
+    /// For large frames.
+    pub buffers: BufferPool,
     pub metrics: NetMetrics,
 }
 

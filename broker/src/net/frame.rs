@@ -2,10 +2,11 @@
 //!
 //! [`FrameAssembler`] is pure. What a client merely claims costs nothing: up to
 //! [`UNRESERVED_MAX_BYTES`] of a frame are buffered in steps as they arrive. Only then does it ask
-//! its caller to reserve memory for the whole frame, and only then is the frame's buffer allocated
-//! in full, into which the rest is read directly.
+//! its caller to reserve memory for the whole frame, and only then does the frame get a buffer for all of
+//! it, into which the rest is read directly.
 
-use bytes::{BufMut, Bytes, BytesMut, buf::Limit};
+use bytes::{Bytes, BytesMut};
+use fjord_buffers::{Buffer, BufferPool};
 use thiserror::Error;
 
 /// The size of a frame's length prefix.
@@ -66,12 +67,10 @@ enum State {
         bytes: [u8; LENGTH_PREFIX_BYTES],
         filled: usize,
     },
-    /// In a frame of `length` bytes, of which the buffer's are there.
-    Body {
-        length: usize,
-        buffer: BytesMut,
-        reserved: bool,
-    },
+    /// In a frame of `length` bytes for which no memory is reserved, of which the buffer's are there.
+    Body { length: usize, buffer: BytesMut },
+    /// In a frame whose buffer has room for all of it, of which the first `filled` bytes are there.
+    Reserved { buffer: Buffer, filled: usize },
 }
 
 impl State {
@@ -85,14 +84,17 @@ impl State {
 #[derive(Debug)]
 pub struct FrameAssembler {
     max_frame_bytes: usize,
+    buffers: BufferPool,
     state: State,
 }
 
 impl FrameAssembler {
-    /// An assembler that refuses frames larger than `max_frame_bytes`.
-    pub fn new(max_frame_bytes: usize) -> Self {
+    /// An assembler that refuses frames larger than `max_frame_bytes`, and takes the memory for large ones from
+    /// `buffers`.
+    pub fn new(max_frame_bytes: usize, buffers: BufferPool) -> Self {
         Self {
             max_frame_bytes,
+            buffers,
             state: State::START,
         }
     }
@@ -120,27 +122,28 @@ impl FrameAssembler {
             self.state = State::Body {
                 length,
                 buffer: BytesMut::new(),
-                reserved: false,
             };
         }
-        if let State::Body {
-            length,
-            buffer,
-            reserved,
-        } = &mut self.state
-        {
-            let bound = if *reserved {
-                *length
-            } else {
-                (*length).min(UNRESERVED_MAX_BYTES)
-            };
-            let taken = (input.len() - consumed).min(bound - buffer.len());
-            if taken > 0 {
-                make_room(buffer, taken, bound);
-                buffer.extend_from_slice(&input[consumed..consumed + taken]);
-                consumed += taken;
+        let rest = &input[consumed..];
+        consumed += match &mut self.state {
+            State::Length { .. } => 0,
+            State::Body { length, buffer } => {
+                let bound = (*length).min(UNRESERVED_MAX_BYTES);
+                let taken = rest.len().min(bound - buffer.len());
+                if taken > 0 {
+                    make_room(buffer, taken, bound);
+                    buffer.extend_from_slice(&rest[..taken]);
+                }
+                taken
             }
-        }
+            State::Reserved { buffer, filled } => {
+                let room = &mut buffer.as_mut()[*filled..];
+                let taken = rest.len().min(room.len());
+                room[..taken].copy_from_slice(&rest[..taken]);
+                *filled += taken;
+                taken
+            }
+        };
         Ok(Fed {
             consumed,
             frame: self.take_complete(),
@@ -150,57 +153,62 @@ impl FrameAssembler {
     /// The size of the current frame, if memory for it must be reserved before more is taken.
     pub fn wants_reservation(&self) -> Option<usize> {
         match &self.state {
-            State::Body {
-                length,
-                buffer,
-                reserved: false,
-            } if *length > UNRESERVED_MAX_BYTES && buffer.len() == UNRESERVED_MAX_BYTES => {
+            State::Body { length, buffer }
+                if *length > UNRESERVED_MAX_BYTES && buffer.len() == UNRESERVED_MAX_BYTES =>
+            {
                 Some(*length)
             }
             _ => None,
         }
     }
 
-    /// Tells that memory for the whole current frame is reserved; its buffer is allocated now.
+    /// Tells that memory for the whole current frame is reserved; it gets its buffer now.
     pub fn reserved(&mut self) {
-        if let State::Body {
-            length,
-            buffer,
-            reserved,
-        } = &mut self.state
-        {
-            *reserved = true;
-            buffer.reserve_exact_total(*length);
+        if let State::Body { length, buffer } = &self.state {
+            let mut larger = self.buffers.take(*length);
+            larger.as_mut()[..buffer.len()].copy_from_slice(buffer);
+            self.state = State::Reserved {
+                filled: buffer.len(),
+                buffer: larger,
+            };
         }
     }
 
-    /// The current frame's own buffer, limited to what the frame still misses, if that is enough
-    /// to be read without the detour of a scratch buffer.
-    pub fn direct_buffer(&mut self) -> Option<Limit<&mut BytesMut>> {
+    /// What the current frame still misses of its own buffer, if that is enough to be read without the detour of a
+    /// scratch buffer. [`Self::filled`] is to be told how much was read.
+    pub fn direct_buffer(&mut self) -> Option<&mut [u8]> {
         match &mut self.state {
-            State::Body {
-                length,
-                buffer,
-                reserved: true,
-            } if *length - buffer.len() >= DIRECT_READ_MIN_BYTES => {
-                let missing = *length - buffer.len();
-                Some(buffer.limit(missing))
+            State::Reserved { buffer, filled } => {
+                let missing = &mut buffer.as_mut()[*filled..];
+                (missing.len() >= DIRECT_READ_MIN_BYTES).then_some(missing)
             }
             _ => None,
         }
     }
 
-    /// The current frame, if it is complete (after a read into [`Self::direct_buffer`]).
-    pub fn take_complete(&mut self) -> Option<Bytes> {
-        let State::Body { length, buffer, .. } = &mut self.state else {
-            return None;
+    /// Notes that so many bytes were read into [`Self::direct_buffer`]; returns the frame if that completes it.
+    pub fn filled(&mut self, count: usize) -> Option<Bytes> {
+        if let State::Reserved { filled, .. } = &mut self.state {
+            *filled += count;
+        }
+        self.take_complete()
+    }
+
+    /// The current frame, if it is complete.
+    fn take_complete(&mut self) -> Option<Bytes> {
+        let is_complete = match &self.state {
+            State::Length { .. } => false,
+            State::Body { length, buffer } => buffer.len() == *length,
+            State::Reserved { buffer, filled } => buffer.as_ref().len() == *filled,
         };
-        if buffer.len() < *length {
+        if !is_complete {
             return None;
         }
-        let frame = std::mem::take(buffer).freeze();
-        self.state = State::START;
-        Some(frame)
+        match std::mem::replace(&mut self.state, State::START) {
+            State::Length { .. } => None,
+            State::Body { buffer, .. } => Some(buffer.freeze()),
+            State::Reserved { buffer, .. } => Some(buffer.freeze()),
+        }
     }
 
     /// How much of the current frame has arrived, without its length prefix.
@@ -208,6 +216,7 @@ impl FrameAssembler {
         match &self.state {
             State::Length { .. } => 0,
             State::Body { buffer, .. } => buffer.len(),
+            State::Reserved { filled, .. } => *filled,
         }
     }
 
@@ -281,7 +290,7 @@ mod tests {
 
     /// Feeds `stream` in pieces of the given sizes (repeated) and returns the frames.
     fn assemble(stream: &[u8], pieces: &[usize]) -> Vec<Bytes> {
-        let mut assembler = FrameAssembler::new(LIMIT);
+        let mut assembler = FrameAssembler::new(LIMIT, BufferPool::new(LIMIT));
         let mut frames = Vec::new();
         let mut rest = stream;
         let mut sizes = pieces.iter().cycle();
@@ -316,7 +325,7 @@ mod tests {
     }
 
     fn check_refused(length: i32, expected: FrameError) {
-        let mut assembler = FrameAssembler::new(LIMIT);
+        let mut assembler = FrameAssembler::new(LIMIT, BufferPool::new(LIMIT));
         assert_eq!(assembler.feed(&length.to_be_bytes()), Err(expected));
     }
 
@@ -344,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_claim_allocates_nothing_before_a_reservation() {
-        let mut assembler = FrameAssembler::new(LIMIT);
+        let mut assembler = FrameAssembler::new(LIMIT, BufferPool::new(LIMIT));
         let mut stream = 100_000_u32.to_be_bytes().to_vec();
         assembler.feed(&stream).unwrap();
         assert!(
@@ -363,9 +372,13 @@ mod tests {
         );
         assembler.reserved();
         assert_eq!(assembler.wants_reservation(), None);
-        assert_eq!(
-            assembler.direct_buffer().unwrap().remaining_mut(),
-            100_000 - 8192
-        );
+        let direct = assembler.direct_buffer().unwrap();
+        assert_eq!(direct.len(), 100_000 - 8192);
+        direct.fill(1);
+        assert_eq!(assembler.filled(90_000), None);
+        assert_eq!(assembler.received_bytes(), 98_192);
+        let frame = assembler.filled(1808).unwrap();
+        assert_eq!(frame, vec![1; 100_000]);
+        assert!(assembler.is_at_boundary());
     }
 }

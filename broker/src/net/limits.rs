@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fjord_buffers::BufferPool;
+
 use super::{
     admission::Admission,
     budget::{RequestBudget, ResponseCharge, ResponseMemory},
@@ -14,6 +16,9 @@ use crate::{
 
 /// Memory of responses that wait to be read by their clients, over all connections.
 const DEFAULT_RESPONSE_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Memory for large frames that is kept while none arrive.
+const SPARE_FRAME_BYTES: usize = 8 * 1024 * 1024;
 
 /// See [`ServerOptions::shutdown_timeout`].
 const DEFAULT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -126,6 +131,7 @@ pub struct BrokerLimits {
     descriptors_for_connections: usize,
     pub(super) requests: RequestBudget,
     pub(super) responses: Arc<ResponseMemory>,
+    pub(super) buffers: BufferPool,
 }
 
 impl BrokerLimits {
@@ -145,6 +151,7 @@ impl BrokerLimits {
                 options.response_memory_bytes,
                 metrics.net.response_memory.clone(),
             ),
+            buffers: BufferPool::new(SPARE_FRAME_BYTES),
         }
     }
 

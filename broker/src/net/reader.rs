@@ -51,7 +51,7 @@ pub(super) async fn read_requests<S: Service>(
         metrics: &shared.metrics,
         pipeline,
         stopped: Box::pin(stop.cancelled_owned()),
-        assembler: FrameAssembler::new(shared.limits.max_frame_bytes),
+        assembler: FrameAssembler::new(shared.limits.max_frame_bytes, shared.buffers.clone()),
         scratch: BytesMut::new(),
         reservation: None,
         frame_started: None,
@@ -137,14 +137,15 @@ impl Reader<'_> {
     async fn fill(&mut self) -> Result<Option<Bytes>, CloseReason> {
         loop {
             self.wait_readable().await?;
-            let direct = self.assembler.direct_buffer();
-            let is_direct = direct.is_some();
-            let read = match direct {
-                Some(mut buffer) => poll_now(self.stream.read_buf(&mut buffer)).await,
+            let (read, is_direct) = match self.assembler.direct_buffer() {
+                Some(missing) => (poll_now(self.stream.read(missing)).await, true),
                 None => {
                     // An empty buffer whose content was taken is used again, not grown.
                     self.scratch.reserve(SCRATCH_BYTES);
-                    poll_now(self.stream.read_buf(&mut self.scratch)).await
+                    (
+                        poll_now(self.stream.read_buf(&mut self.scratch)).await,
+                        false,
+                    )
                 }
             };
             match read {
@@ -158,7 +159,7 @@ impl Reader<'_> {
                 Some(Ok(count)) => {
                     self.metrics.received_bytes.inc_by(count as u64);
                     return Ok(if is_direct {
-                        self.assembler.take_complete()
+                        self.assembler.filled(count)
                     } else {
                         None
                     });

@@ -85,6 +85,7 @@ impl<S: Service> Server<S> {
             limits: options.connection,
             requests: limits.requests.clone(),
             responses: Arc::clone(&limits.responses),
+            buffers: limits.buffers.clone(),
             metrics: metrics.net.clone(),
         };
         Ok(Self {

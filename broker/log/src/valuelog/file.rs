@@ -12,12 +12,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use bytes::Bytes;
+use fjord_buffers::BufferPool;
 use rustix::fs::{Advice, Mode, OFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::types::length_u32;
 use crate::valuelog::page_cache::Bypass;
-use crate::valuelog::read_buffers::ReadBuffers;
 
 /// What the page cache holds, and direct reads transfer, are whole pages.
 const PAGE_BYTES: u32 = 4096;
@@ -89,54 +89,40 @@ impl ValueLogFile {
     }
 
     /// Reads a range into a buffer of `buffers`.
-    pub fn read_range(
-        &self,
-        buffers: &ReadBuffers,
-        start: u32,
-        length: usize,
-    ) -> io::Result<Bytes> {
+    pub fn read_range(&self, buffers: &BufferPool, start: u32, length: usize) -> io::Result<Bytes> {
         if length >= DIRECT_LEAST_BYTES
             && self.bypass.is_on()
             && !self.goes_on(start, length)
             && let Some(direct) = self.direct()
         {
-            if let Some(cached) = self.read_cached(buffers, start, length)? {
+            if let Some(cached) = self.read_cached(buffers, start, length) {
                 return Ok(cached);
             }
             let from = start & !(PAGE_BYTES - 1);
             let skipped = (start - from) as usize;
             let least = skipped + length;
             // The file may end before the last page does.
-            let most = least.next_multiple_of(PAGE_BYTES as usize);
-            let read = |bytes: &mut [u8]| {
-                fill(bytes, least, from, |rest, at| {
-                    direct.read_at(rest, u64::from(at))
-                })
-            };
-            match buffers.read(most, read) {
+            let mut buffer = buffers.take(least.next_multiple_of(PAGE_BYTES as usize));
+            let read = |rest: &mut [u8], at| direct.read_at(rest, u64::from(at));
+            match fill(buffer.as_mut(), least, from, read) {
                 // This file system wants direct reads otherwise.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-                result => return Ok(result?.slice(skipped..least)),
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(buffer.freeze().slice(skipped..least)),
             }
         }
-        buffers.read(length, |bytes| self.read_exact_at(bytes, start))
+        let mut buffer = buffers.take(length);
+        self.read_exact_at(buffer.as_mut(), start)?;
+        Ok(buffer.freeze())
     }
 
     /// Reads a range if all of it is in the page cache.
-    fn read_cached(
-        &self,
-        buffers: &ReadBuffers,
-        start: u32,
-        length: usize,
-    ) -> io::Result<Option<Bytes>> {
-        let mut is_whole = false;
-        let bytes = buffers.read(length, |bytes| {
-            let mut slices = [IoSliceMut::new(bytes)];
-            let read = rustix::io::preadv2(&self.file, &mut slices, u64::from(start), NO_WAIT);
-            is_whole = read.is_ok_and(|count| count == length);
-            Ok(())
-        })?;
-        Ok(is_whole.then_some(bytes))
+    fn read_cached(&self, buffers: &BufferPool, start: u32, length: usize) -> Option<Bytes> {
+        let mut buffer = buffers.take(length);
+        let mut slices = [IoSliceMut::new(buffer.as_mut())];
+        let read = rustix::io::preadv2(&self.file, &mut slices, u64::from(start), NO_WAIT);
+        read.is_ok_and(|count| count == length)
+            .then(|| buffer.freeze())
     }
 
     fn read_some(&self, bytes: &mut [u8], position: u32) -> io::Result<usize> {
@@ -282,7 +268,7 @@ mod tests {
         let bypass = Bypass::default();
         let file = ValueLogFile::open(1, path, bypass.clone()).unwrap();
         file.sync().unwrap();
-        let buffers = ReadBuffers::default();
+        let buffers = BufferPool::new(8 << 20);
         let ranges = [
             (0, 300_000),
             (1_000_001, 131_072),

@@ -5,7 +5,6 @@ pub(crate) mod file;
 pub(crate) mod files;
 pub(crate) mod page_cache;
 pub(crate) mod preparer;
-pub(crate) mod read_buffers;
 pub(crate) mod scan;
 pub(crate) mod sidecar;
 pub(crate) mod zeroing;

@@ -14,12 +14,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use fjord_buffers::{Buffer, BufferPool};
+
 use crate::log::Shared;
 use crate::options::Durability;
 use crate::stats::Counters;
 use crate::valuelog::entry::FILE_HEADER;
 use crate::valuelog::files::Made;
-use crate::valuelog::read_buffers::Buffer;
 
 /// Bytes written at once. Small, so that a sync that comes meanwhile does not wait for long.
 const STEP_BYTES: usize = 256 << 10;
@@ -29,6 +30,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Where groups are larger than this on average, their syncs gain less than the zeros cost.
 const LARGE_GROUP_BYTES: u64 = 128 << 10;
+
+/// File systems that write to where a block is already: ext4 and XFS (`statfs(2)`). Others would put what is
+/// written over the zeros somewhere else.
+const IN_PLACE: [u64; 2] = [0xEF53, 0x5846_5342];
 
 /// A file that is being filled.
 pub(super) struct Zeroing {
@@ -47,9 +52,16 @@ impl Zeroing {
         if !made.is_new || shared.options.durability == Durability::Os {
             return None;
         }
+        let file = made.file.open_direct(true)?;
+        let kind = rustix::fs::fstatfs(&file).ok()?.f_type;
+        if !u64::try_from(kind).is_ok_and(|kind| IN_PLACE.contains(&kind)) {
+            return None;
+        }
+        let mut zeros = BufferPool::new(0).take(STEP_BYTES);
+        zeros.as_mut().fill(0);
         Some(Self {
-            file: made.file.open_direct(true)?,
-            zeros: Buffer::new(STEP_BYTES),
+            file,
+            zeros,
             position: u64::from(FILE_HEADER),
             end: u64::from(made.file.capacity),
             pause: LONGEST_PAUSE,
@@ -83,7 +95,7 @@ impl Zeroing {
 
     fn write(&mut self) -> io::Result<()> {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let zeros = &self.zeros.bytes()[..left.min(STEP_BYTES)];
+        let zeros = &self.zeros.as_ref()[..left.min(STEP_BYTES)];
         self.file.write_all_at(zeros, self.position)?;
         self.position += zeros.len() as u64;
         if self.position == self.end {

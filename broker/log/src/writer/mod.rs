@@ -115,7 +115,7 @@ impl Writer {
     }
 
     fn write(&mut self, ops: Vec<Op>) -> io::Result<()> {
-        let ops = self.admit(ops)?;
+        let mut ops = self.admit(ops)?;
         if ops.is_empty() {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl Writer {
         if bytes > 0 {
             group.buffer = self.buffers.take(bytes as usize);
             if let Err(error) = self
-                .fill(&mut group, &ops)
+                .fill(&mut group, &mut ops)
                 .and_then(|()| self.write_rest(&mut group))
             {
                 return self.write_failed(error, ops);
@@ -149,16 +149,18 @@ impl Writer {
         }
     }
 
-    /// Puts the group together, and writes its pieces as they are full.
-    fn fill(&mut self, group: &mut Group, ops: &[Op]) -> io::Result<()> {
+    /// Puts the group together, and writes its pieces as they are full. What has been copied is let go: it may be a
+    /// part of a large frame, whose memory others can use.
+    fn fill(&mut self, group: &mut Group, ops: &mut [Op]) -> io::Result<()> {
         let durable = self.pipeline.durable();
         let Some(current) = self.current.as_mut() else {
             return Err(io::Error::other("admitted entries without a file"));
         };
         for op in ops {
-            if let Work::Entry(entry) = &op.work {
+            if let Work::Entry(entry) = &mut op.work {
                 let place = current.place(&group.buffer);
                 group.push(op.partition.id(), entry, place, durable);
+                entry.payload = Bytes::new();
                 if group.buffer.len() - group.written >= PIECE_BYTES {
                     current.write(group)?;
                 }

@@ -26,6 +26,9 @@ use crate::{
 /// Partitions that are read from disk at once for one response: disks serve several readers faster than one.
 const READS_AT_ONCE: usize = 4;
 
+/// With less room than this in a response, or than the client wants, no further partition is read from disk for it.
+const ROOM_BYTES: usize = 1 << 20;
+
 /// What holds for all partitions of a fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadContext {
@@ -144,8 +147,8 @@ async fn read_from_disk(
     let reserved = |reads: &[Read]| reads.iter().map(|read| read.limit.bytes).sum::<usize>();
     for partition in partitions {
         let wanted = usize::try_from(partition.wanted.max_bytes).unwrap_or(0);
-        let fits =
-            under_way.len() < READS_AT_ONCE && reserved(&under_way) + wanted <= progress.left;
+        let room = progress.left.saturating_sub(reserved(&under_way));
+        let fits = under_way.len() < READS_AT_ONCE && room >= wanted.min(ROOM_BYTES);
         if !under_way.is_empty() && !fits {
             progress
                 .finish(broker, std::mem::take(&mut under_way))
@@ -154,7 +157,6 @@ async fn read_from_disk(
         if let Some(read) = progress.begin(partition, reserved(&under_way)) {
             match read.leader.read_recent(read.offset, read.limit) {
                 Some(result) => progress.settle(&read, result),
-                // What does not fit is not worth the disk's time.
                 None if read.is_cut_short() => progress.leave_out(read),
                 None => under_way.push(read),
             }
@@ -195,9 +197,9 @@ struct Read {
 }
 
 impl Read {
-    /// Whether the response has less room for the partition than the client wants of it, and it is not the first.
+    /// Whether the response has so little room left for the partition that it is not worth the disk's time.
     fn is_cut_short(&self) -> bool {
-        self.limit.bytes < self.most && !self.limit.first_whole
+        self.limit.bytes < self.most.min(ROOM_BYTES) && !self.limit.first_whole
     }
 }
 
