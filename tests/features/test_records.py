@@ -244,7 +244,7 @@ def test_old_records_are_read_from_disk_as_they_were_written(session_directory, 
     partitions = range(12)
     with new_broker(session_directory / f"old-records-{page_cache}", settings) as broker:
         simple.create(broker, "old", partitions=len(partitions))
-        written = {partition: [b"%d/%d " % (partition, size) * (size // 8) for size in sizes] for partition in partitions}
+        written = {partition: [(b"%d/%d " % (partition, size) * size)[:size] for size in sizes] for partition in partitions}
         for partition, wanted in written.items():
             simple.produce(broker, "old", wanted, partition=partition, batch_num_messages=1)
         for _ in range(2):
