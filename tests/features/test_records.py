@@ -255,7 +255,9 @@ def test_old_records_are_read_from_disk_as_they_were_written(session_directory, 
             for reader in readers:
                 found = simple.read(reader, len(partitions) * len(sizes))
                 reader.close()
-                by_partition = {partition: [m.value() for m in found if m.partition() == partition] for partition in partitions}
+                by_partition = {
+                    partition: [m.value() for m in found if m.partition() == partition] for partition in partitions
+                }
                 assert by_partition == written
             broker.stop()
             broker.start()
