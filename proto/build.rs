@@ -15,6 +15,12 @@ const FILES: [&str; 8] = [
     "fjord/v1/topic.proto",
 ];
 
+/// What brokers say to each other; not shown to clients.
+const PEER_FILES: [&str; 2] = [
+    "fjord/peer/v1/controller.proto",
+    "fjord/peer/v1/replication.proto",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=fjord");
     // With their comments, which become the documentation of the Rust types and `docs/grpc.md`.
@@ -28,5 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Keys and values stay slices of the message that they came in.
         .bytes(".")
         .compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(protox::compile(PEER_FILES, ["."])?)?;
     Ok(())
 }

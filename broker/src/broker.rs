@@ -7,11 +7,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::fetch::{ahead::ReadAhead, session::FetchSessions},
+    cluster_view::ClusterView,
     config::{BrokerConfig, DynamicConfigs},
     coordinator::groups::Groups,
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
-        commands::{self, InternalTopic, InternalTopicError},
+        commands::{ElectionDefaults, EnsureInternalTopic, InternalTopic, InternalTopicError},
         image::Configs,
         topic_name,
     },
@@ -28,6 +29,8 @@ pub struct Broker {
     pub live_config: LiveConfig,
     /// The cluster's metadata.
     pub metadata: MetadataStore,
+    /// What is known of the cluster besides.
+    pub cluster: Box<dyn ClusterView>,
     /// Who may do what.
     pub authorizer: Authorizer,
     /// Who may use how much.
@@ -111,7 +114,7 @@ impl Broker {
         }
         let topic = internal_topic(name, &self.config()).ok_or(EnsureError::NotServed)?;
         self.metadata
-            .try_execute(move |image| commands::ensure_internal_topic(image, &topic))
+            .submit(EnsureInternalTopic { topic })
             .await??;
         Ok(())
     }
@@ -131,6 +134,15 @@ pub enum EnsureError {
     Execute(#[from] ExecuteError),
 }
 
+/// What elections go by where neither a topic nor the cluster's dynamic configs say anything.
+pub fn election_defaults(config: &BrokerConfig) -> ElectionDefaults {
+    let defaults = &config.topic_defaults;
+    ElectionDefaults {
+        min_insync_replicas: usize::try_from(defaults.min_insync_replicas).unwrap_or(1),
+        unclean_leader_election: defaults.unclean_leader_election_enable,
+    }
+}
+
 fn internal_topic(name: &str, config: &BrokerConfig) -> Option<InternalTopic> {
     if name != topic_name::CONSUMER_OFFSETS {
         return None;
@@ -146,7 +158,7 @@ fn internal_topic(name: &str, config: &BrokerConfig) -> Option<InternalTopic> {
         ),
     ]);
     Some(InternalTopic {
-        name: topic_name::CONSUMER_OFFSETS,
+        name: topic_name::CONSUMER_OFFSETS.into(),
         topic_id: crate::metadata::new_topic_id(),
         partition_count: groups.offsets_topic_partitions,
         replication_factor: groups.offsets_topic_replication_factor,

@@ -2,8 +2,11 @@
 
 pub mod api;
 pub mod broker;
+pub mod budget;
 pub mod clock;
+pub mod cluster_view;
 pub mod config;
+pub mod controller;
 pub mod coordinator;
 pub mod grpc;
 pub mod metadata;
@@ -11,5 +14,6 @@ pub mod net;
 pub mod observability;
 pub mod partition;
 pub mod producer_ids;
+pub mod replication;
 pub mod security;
 pub mod server;

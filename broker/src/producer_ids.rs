@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 
 use crate::metadata::{
     ExecuteError, MetadataStore,
-    commands::{ProducerIdsExhausted, allocate_producer_ids},
+    commands::{AllocateProducerIds, ProducerIdsExhausted},
 };
 
 /// Why there is no producer id.
@@ -43,7 +43,7 @@ impl ProducerIds {
     pub async fn next(&self, metadata: &MetadataStore) -> Result<i64, ProducerIdError> {
         let mut block = self.block.lock().await;
         if block.is_empty() {
-            *block = metadata.try_execute(allocate_producer_ids).await??;
+            *block = metadata.submit(AllocateProducerIds {}).await??;
         }
         let id = block.start;
         block.start += 1;

@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! HTTP (health) ─► log (recovery) ─► metadata (replay) ─► groups ─► housekeeping ─► Kafka, gRPC ─► ready
+//!                      of several: [cluster: registered, metadata up to there] ─► observers ─► unfenced
 //! ```
+//!
+//! A broker of several stops in reverse, but for its cluster: it hands over what it leads before anything stops, and
+//! leaves the quorum when its log is closed.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use fjord_log::{Log, LogOptions, OpenError};
+use fjord_proto::peer::v1::replication_service_server::ReplicationServiceServer;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::RoutesBuilder;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -20,8 +26,10 @@ use crate::{
         Api,
         fetch::{ahead::ReadAhead, session::FetchSessions},
     },
-    broker::{Broker, LiveConfig},
+    broker::{Broker, LiveConfig, election_defaults},
+    cluster_view::{ClusterView, OnlyBroker},
     config::{BrokerConfig, Durability, ListenerConfig, LogConfig},
+    controller::{self, Cluster, StartError},
     coordinator::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
@@ -29,18 +37,22 @@ use crate::{
     grpc::{Backend, GrpcServer, services},
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
-        commands::{RegisterBroker, ensure_cluster_id, register_broker},
+        commands::{Conditions, EnsureClusterId, RegisterBroker, RegisterOnlyBroker},
         new_cluster_id,
         records::Endpoint,
         store::{ReplayError, replay},
     },
     net::{BindError, BrokerLimitOptions, BrokerLimits, Server, ServerOptions},
-    observability::{health::Health, http::HttpServer, log_figures::LogFigures, metrics::Metrics},
+    observability::{
+        cluster_figures::ClusterFigures, health::Health, http::HttpServer, log_figures::LogFigures,
+        metrics::Metrics,
+    },
     partition::{
         MetadataOpenError, MetadataPartition, Partitions, cleaner::Cleaner,
         housekeeping::Housekeeping, records::OffsetsTopic,
     },
     producer_ids::ProducerIds,
+    replication::{self, InSyncTask, follower::Followers, peers::PeerChannels},
     security::{Authorizer, Quotas},
 };
 
@@ -73,6 +85,19 @@ pub enum ServerError {
         /// `node.id` of this one.
         node_id: i32,
     },
+    /// The data directory is that of a broker of several.
+    #[error(
+        "the data directory {} belongs to a broker of several; set controller.quorum.voters or \
+         controller.quorum.bootstrap.servers, or give this broker another directory by --data-dir or log.dirs",
+        .0.display()
+    )]
+    OfSeveral(PathBuf),
+    /// The broker did not become one of its cluster.
+    #[error(transparent)]
+    Cluster(#[from] StartError),
+    /// The broker cannot go on as one of its cluster.
+    #[error("the broker cannot go on in its cluster: {0}")]
+    LeftCluster(String),
     /// A listener could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -121,11 +146,15 @@ pub async fn run(
         addresses.http = Some(http.local_addr());
         background.spawn(http.run(background_stop.clone()));
     }
-    let outcome = match Parts::start(config, &health, &metrics).await {
+    let outcome = match Parts::start(config, &health, &metrics, &shutdown).await {
         Ok(parts) => {
             parts
                 .serve(&health, &metrics, addresses, shutdown, ready)
                 .await
+        }
+        Err(ServerError::Cluster(StartError::Stopped)) => {
+            info!("stopped before the broker had started");
+            Ok(())
         }
         Err(error) => Err(error),
     };
@@ -141,6 +170,10 @@ struct Parts {
     log: Arc<Log>,
     housekeeping: Housekeeping,
     cleaner: Cleaner,
+    /// The cluster, if the broker is one of several.
+    cluster: Option<Cluster>,
+    followers: Arc<Followers>,
+    replication_stop: CancellationToken,
     log_failed: mpsc::Receiver<String>,
 }
 
@@ -149,32 +182,55 @@ impl Parts {
         config: BrokerConfig,
         health: &Health,
         metrics: &Metrics,
+        shutdown: &CancellationToken,
     ) -> Result<Self, ServerError> {
         let options = log_options(&config.log);
-        let (log, metadata_partition, records) = tokio::task::spawn_blocking(move || {
-            let log = Arc::new(Log::open(options)?);
-            tell_recovery(&log);
-            let (partition, records) = MetadataPartition::open(&log)?;
-            Ok::<_, ServerError>((log, partition, records))
-        })
-        .await??;
+        let log = tokio::task::spawn_blocking(move || Log::open(options).map(Arc::new)).await??;
+        tell_recovery(&log);
         metrics.add_source(Arc::new(LogFigures::new(Arc::clone(&log))));
-        let image = replay(records)?;
 
         let live_config = LiveConfig::new(config);
         let partitions = Partitions::new(Arc::clone(&log), live_config.clone());
         let config = live_config.get();
         let offsets = OffsetsTopic::new(Arc::clone(&partitions), &config.groups);
         let groups = Groups::new(GroupConfig::from(&config.groups), Arc::new(offsets));
+        let replication_stop = CancellationToken::new();
+        let peers = Arc::new(PeerChannels::default());
+        let followers = Followers::new(
+            config.node.node_id,
+            Arc::clone(&partitions),
+            Arc::clone(&peers),
+            replication_stop.clone(),
+        );
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
-            Box::new(GroupsObserver::new(groups.clone())),
+            Box::new(peers),
+            Box::new(Arc::clone(&followers)),
+            Box::new(GroupsObserver::new(groups.clone(), config.node.node_id)),
             Box::new(ForgetTopics(metrics.clone())),
         ];
-        let metadata = MetadataStore::open(image, metadata_partition, observers);
+        let opened = open_metadata(&live_config, &log, observers, shutdown).await;
+        let (metadata, cluster) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                if config.cluster.is_some() {
+                    // Nothing was written, or all of it: the next start need not look.
+                    tokio::task::spawn_blocking(move || log.close()).await?;
+                }
+                return Err(error);
+            }
+        };
         partitions.delete_unclaimed();
-        register(&metadata, &config).await?;
+        let figures = ClusterFigures::new(metadata.clone(), live_config.clone());
+        metrics.add_source(Arc::new(figures));
+        match &cluster {
+            Some(cluster) => {
+                metrics.add_source(cluster.figures());
+                cluster.report_to(health.clone());
+            }
+            None => register(&metadata, &config).await?,
+        }
 
         let (failed, log_failed) = mpsc::channel(1);
         let housekeeping = Housekeeping::start(
@@ -187,9 +243,17 @@ impl Parts {
             },
         )?;
         let cleaner = Cleaner::start(Arc::clone(&log), live_config.clone())?;
+        let view: Box<dyn ClusterView> = match &cluster {
+            Some(cluster) => Box::new(cluster.view(Arc::clone(&partitions))),
+            None => Box::new(
+                OnlyBroker::new(config.node.node_id, Arc::clone(&partitions))
+                    .map_err(MetadataOpenError::from)?,
+            ),
+        };
         let broker = Broker {
             live_config,
             metadata,
+            cluster: view,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
             metrics: metrics.clone(),
@@ -203,13 +267,55 @@ impl Parts {
             limits: BrokerLimits::new(&BrokerLimitOptions::from(&config.net), metrics),
             io_permits: Arc::new(Semaphore::new(config.net.io_threads)),
         };
-        Ok(Self {
+        let parts = Self {
             broker: Arc::new(broker),
             log,
             housekeeping,
             cleaner,
+            cluster,
+            followers,
+            replication_stop,
             log_failed,
+        };
+        if let Some(cluster) = &parts.cluster {
+            parts.replicate(cluster);
+        }
+        if let Some(cluster) = &parts.cluster
+            && let Err(error) = cluster.take_part(shutdown).await
+        {
+            parts.stop(true).await?;
+            return Err(error.into());
+        }
+        Ok(parts)
+    }
+
+    /// Serves followers, and asks for other in-sync replicas. Followers of this broker have begun with the metadata.
+    fn replicate(&self, cluster: &Cluster) {
+        let mut services = RoutesBuilder::default();
+        services.add_service(ReplicationServiceServer::new(
+            replication::leader::Service::new(Arc::clone(&self.broker)),
+        ));
+        cluster.late_routes().add(services);
+        let in_sync = InSyncTask::new(Arc::clone(&self.broker));
+        self.followers
+            .spawn(in_sync.run(self.replication_stop.clone()));
+    }
+
+    /// Ends what [`Parts::start`] has started. `is_in_order`: nothing has failed.
+    async fn stop(self, is_in_order: bool) -> Result<(), ServerError> {
+        self.replication_stop.cancel();
+        self.followers.ended().await;
+        let (log, housekeeping, cleaner) = (self.log, self.housekeeping, self.cleaner);
+        tokio::task::spawn_blocking(move || {
+            cleaner.stop();
+            housekeeping.stop();
+            log.close();
         })
+        .await?;
+        if let Some(cluster) = self.cluster {
+            cluster.finish(is_in_order).await;
+        }
+        Ok(())
     }
 
     async fn serve(
@@ -229,12 +335,18 @@ impl Parts {
                 tokio::select! {
                     () = shutdown.cancelled() => Ok(()),
                     Some(reason) = self.log_failed.recv() => Err(ServerError::LogFailed(reason)),
+                    reason = failed_in_cluster(self.cluster.as_ref()) => {
+                        Err(ServerError::LeftCluster(reason))
+                    }
                 }
             }
             Err(error) => Err(error),
         };
         health.stopping();
         info!("stopping");
+        if let (Some(cluster), Ok(())) = (&self.cluster, &outcome) {
+            cluster.hand_over().await;
+        }
         self.broker.stopping.cancel();
         self.broker.sessions.close();
         if timeout(LEAVE_TIMEOUT, self.broker.sessions.wait())
@@ -247,13 +359,7 @@ impl Parts {
         listeners_stop.cancel();
         tasks.close();
         tasks.wait().await;
-        let (log, housekeeping, cleaner) = (self.log, self.housekeeping, self.cleaner);
-        tokio::task::spawn_blocking(move || {
-            cleaner.stop();
-            housekeeping.stop();
-            log.close();
-        })
-        .await?;
+        self.stop(outcome.is_ok()).await?;
         info!("stopped");
         outcome
     }
@@ -302,6 +408,39 @@ impl Parts {
     }
 }
 
+/// Ready when a broker of several cannot go on, with the reason.
+async fn failed_in_cluster(cluster: Option<&Cluster>) -> String {
+    match cluster {
+        Some(cluster) => cluster.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The metadata, which the observers have been shown: of the only broker of a cluster from its own log, of one of
+/// several from the quorum, with the broker registered.
+async fn open_metadata(
+    live_config: &LiveConfig,
+    log: &Arc<Log>,
+    observers: Vec<Box<dyn ImageObserver>>,
+    shutdown: &CancellationToken,
+) -> Result<(MetadataStore, Option<Cluster>), ServerError> {
+    let config = live_config.get();
+    if let Some(cluster) = &config.cluster {
+        let cluster = Cluster::start(live_config, cluster, log, shutdown).await?;
+        let metadata = cluster.metadata(observers).await;
+        return Ok((metadata, Some(cluster)));
+    }
+    if controller::is_of_several(&config.log.data_dir) {
+        return Err(ServerError::OfSeveral(config.log.data_dir.clone()));
+    }
+    let opening = Arc::clone(log);
+    let opened = tokio::task::spawn_blocking(move || MetadataPartition::open(&opening));
+    let (partition, records) = opened.await??;
+    let image = replay(records)?;
+    let metadata = MetadataStore::open(image, partition, observers, conditions(&config));
+    Ok((metadata, None))
+}
+
 /// Takes changes of `max.connections` and `max.connections.per.ip` into force.
 async fn follow_connection_limits(live: LiveConfig, limits: BrokerLimits, stop: CancellationToken) {
     let mut changes = live.subscribe();
@@ -344,13 +483,19 @@ fn tell_recovery(log: &Log) {
     }
 }
 
+/// What commands are decided by besides the metadata, on the only broker of a cluster.
+fn conditions(config: &BrokerConfig) -> Conditions {
+    Conditions {
+        election: election_defaults(config),
+        live_brokers: BTreeSet::from([config.node.node_id]),
+    }
+}
+
 /// Gives a new cluster its id, and makes this broker known.
 async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(), ServerError> {
     check_owner(&metadata.image(), config)?;
     let new_id = new_cluster_id();
-    let cluster_id = metadata
-        .execute(move |image| ensure_cluster_id(image, new_id))
-        .await?;
+    let cluster_id = metadata.submit(EnsureClusterId { new_id }).await?;
     let endpoint = |listener: &ListenerConfig| Endpoint {
         listener: listener.name.clone(),
         host: listener.bind.host.clone().unwrap_or_default(),
@@ -362,9 +507,7 @@ async fn register(metadata: &MetadataStore, config: &BrokerConfig) -> Result<(),
         rack: config.node.rack.clone(),
         endpoints: config.net.listeners.iter().map(endpoint).collect(),
     };
-    let epoch = metadata
-        .execute(move |image| register_broker(image, broker))
-        .await?;
+    let epoch = metadata.submit(RegisterOnlyBroker { broker }).await?;
     info!(
         cluster_id,
         broker_id = config.node.node_id,

@@ -68,6 +68,12 @@ calls! { TopicServiceClient:
     change delete_records(DeleteRecordsRequest) -> DeleteRecordsResponse;
     /// Finds offsets: the ends of partitions, or the first record of a time.
     read list_offsets(ListOffsetsRequest) -> ListOffsetsResponse;
+    /// Gives partitions other replicas, or another number of them.
+    change reassign_partitions(ReassignPartitionsRequest) -> ReassignPartitionsResponse;
+    /// Lists the partitions that are on their way to other replicas.
+    read list_reassignments(ListReassignmentsRequest) -> ListReassignmentsResponse;
+    /// Elects leaders of partitions anew.
+    change elect_leaders(ElectLeadersRequest) -> ElectLeadersResponse;
 }
 
 calls! { GroupServiceClient:
@@ -93,4 +99,14 @@ calls! { ConfigServiceClient:
 calls! { ClusterServiceClient:
     /// Describes the cluster: its id, its brokers, and how much is on their disks.
     read describe_cluster(DescribeClusterRequest) -> DescribeClusterResponse;
+    /// Describes the quorum: the brokers that decide on metadata, and how far each of them is.
+    read describe_quorum(DescribeQuorumRequest) -> DescribeQuorumResponse;
+    /// Gives a broker a vote in the quorum.
+    change add_voter(AddVoterRequest) -> AddVoterResponse;
+    /// Takes a broker's vote in the quorum away, whether it runs or not; it follows on.
+    change remove_voter(RemoveVoterRequest) -> RemoveVoterResponse;
+    /// Says which replicas would have to move to reach a goal.
+    read plan_reassignments(PlanReassignmentsRequest) -> PlanReassignmentsResponse;
+    /// Forgets a broker that has stopped and will not come back, and whatever it has.
+    change unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
 }

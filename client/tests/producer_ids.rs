@@ -8,10 +8,9 @@ use std::{collections::HashSet, path::Path};
 
 use fjord_broker::{
     metadata::{
-        Decision, ImageObserver, MetadataStore,
+        MetadataLog,
         commands::PRODUCER_ID_BLOCK_SIZE,
         records::{ProducerIdsRecord, Record},
-        store::replay,
     },
     partition::MetadataPartition,
 };
@@ -28,17 +27,11 @@ const TOPIC: &str = "t";
 /// Leaves one block of producer ids to the broker that is started in `directory`.
 async fn use_up(directory: &Path) {
     let log = Log::open(LogOptions::new(directory.to_owned())).unwrap();
-    let (partition, records) = MetadataPartition::open(&log).unwrap();
-    let nobody: Vec<Box<dyn ImageObserver>> = Vec::new();
-    let metadata = MetadataStore::open(replay(records).unwrap(), partition, nobody);
-    let record = ProducerIdsRecord {
+    let (partition, _records) = MetadataPartition::open(&log).unwrap();
+    let record = Record::ProducerIds(ProducerIdsRecord {
         next_producer_id: i64::MAX - PRODUCER_ID_BLOCK_SIZE,
-    };
-    let decide = |_: &_| Decision {
-        records: vec![Record::ProducerIds(record)],
-        outcome: (),
-    };
-    metadata.execute(decide).await.unwrap();
+    });
+    partition.append(vec![record.encode()], 0).await.unwrap();
     log.close();
 }
 

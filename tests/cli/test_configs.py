@@ -107,7 +107,9 @@ def test_the_cluster(broker, fjord, topic):
         sum(len(topic.partitions) for topic in metadata.topics.values()),
     )
     (one,) = cluster["brokers"]
-    assert set(one) == {"broker", "host", "port", "rack", "size_bytes", "disk_total_bytes", "disk_free_bytes"}
+    keys = {"broker", "host", "port", "rack", "fenced", "stopping", "replicas", "leaders"}
+    assert set(one) == keys | {"size_bytes", "disk_total_bytes", "disk_free_bytes"}
+    assert not one["fenced"] and not one["stopping"] and one["replicas"] == one["leaders"] >= 7
     assert f"{one['host']}:{one['port']}" == broker.bootstrap and one["broker"] == BROKER_ID
     assert one["disk_total_bytes"] == shutil.disk_usage(broker.data).total
     text = fjord.run("cluster", "describe").text

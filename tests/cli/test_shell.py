@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,19 @@ NOWHERE = Fjord("127.0.0.1:1")
 COMMANDS = [
     *["topic create", "topic list", "topic describe", "topic alter", "topic delete", "produce", "consume"],
     *["group list", "group describe", "group reset-offsets", "group delete", "config describe", "config alter"],
-    *["cluster describe", "bench produce", "bench consume", "bench end-to-end", "completions", "man"],
+    *["cluster quorum", "cluster plan", "cluster drain", "cluster reassign", "cluster reassignments", "cluster elect"],
+    *[
+        "cluster add-voter",
+        "cluster remove-voter",
+        "cluster unregister",
+        "cluster describe",
+        "bench produce",
+        "bench consume",
+        "bench end-to-end",
+        "dev",
+        "completions",
+        "man",
+    ],
 ]
 CHECKERS = {"bash": "bash", "zsh": "zsh", "fish": "fish"}
 
@@ -117,7 +128,7 @@ def test_a_closed_pipe_is_no_failure(command):
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-def test_the_manuals_commands_are_there():
+def test_the_manuals_commands_are_there(tmp_path):
     """Every command line in the manual is one that the arguments' parser takes."""
     manual = (REPOSITORY / "docs" / "cli.md").read_text()
     lines = [line for block in re.findall(r"```sh\n(.*?)```", manual, re.DOTALL) for line in block.splitlines()]
@@ -128,6 +139,10 @@ def test_the_manuals_commands_are_there():
         arguments = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
         if arguments[0] in ("completions", "man"):
             continue
-        told = subprocess.run([str(BINARY), *arguments, "--broker", "127.0.0.1:1"], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, env=environment(), cwd=Path("/"))  # fmt: skip
-        assert "cannot connect to a broker" in told.stderr, f"{command}: {told.stderr}"
+        # Nothing is to be started, and nobody is there.
+        is_dev = arguments[0] == "dev"
+        nowhere = ["--program", "/nowhere/fjord-broker"] if is_dev else ["--broker", "127.0.0.1:1"]
+        told = subprocess.run([str(BINARY), *arguments, *nowhere], stdin=subprocess.DEVNULL, timeout=60,
+                              capture_output=True, text=True, env=environment(), cwd=tmp_path)  # fmt: skip
+        expected = "cannot start /nowhere" if is_dev else "cannot connect to a broker"
+        assert expected in told.stderr, f"{command}: {told.stderr}"

@@ -511,6 +511,59 @@ def test_describe_cluster(broker, api, topic):
     assert only.disk_total_bytes > only.disk_free_bytes > 0
 
 
+def outcomes(response) -> list[tuple[int, str]]:
+    return [(each.partition, each.error.reason) for each in response.partitions]
+
+
+def test_reassignments_and_elections_of_the_only_broker(api, topic):
+    """What cannot be is refused by partition; what is as it should be stays."""
+    api.create(topic, 3)
+    (only,) = api.cluster.DescribeCluster(pb.DescribeClusterRequest()).brokers
+    wanted = [(0, [only.broker + 7]), (1, []), (2, [only.broker]), (9, [only.broker])]
+    reassignments = [pb.Reassignment(topic=topic, partition=part, replicas=to) for part, to in wanted]
+    response = api.topics.ReassignPartitions(pb.ReassignPartitionsRequest(reassignments=reassignments))
+    assert outcomes(response) == [
+        (0, "INVALID_REPLICA_ASSIGNMENT"),
+        (1, "NO_REASSIGNMENT_IN_PROGRESS"),
+        (2, ""),
+        (9, "UNKNOWN_TOPIC_OR_PARTITION"),
+    ]
+    listed = api.topics.ListReassignments(pb.ListReassignmentsRequest())
+    assert not listed.reassignments
+    one = pb.ElectLeadersRequest(partitions=[pb.TopicPartition(topic=topic, partition=1)])
+    assert outcomes(api.topics.ElectLeaders(one)) == [(1, "ELECTION_NOT_NEEDED")]
+    assert outcomes(api.topics.ElectLeaders(pb.ElectLeadersRequest())) == []
+    unclean = pb.ElectLeadersRequest(election=pb.ELECTION_UNCLEAN)
+    assert refusal(lambda: api.topics.ElectLeaders(unclean)) == INVALID_REQUEST
+
+
+def test_plans_of_the_only_broker(api, topic):
+    """There is nowhere to go, and a plan says so."""
+    api.create(topic, 2)
+    (only,) = api.cluster.DescribeCluster(pb.DescribeClusterRequest()).brokers
+    plan = lambda **goal: api.cluster.PlanReassignments(pb.PlanReassignmentsRequest(**goal))  # noqa: E731
+    assert not plan(balance=pb.BalanceGoal()).moves
+    drained = plan(drain=pb.DrainGoal(brokers=[only.broker]))
+    assert not drained.moves and drained.unfinished_partitions >= 2
+    factor = lambda replicas: pb.ReplicationFactorGoal(topics=[topic], replication_factor=replicas)  # noqa: E731
+    assert plan(replication_factor=factor(1)).unfinished_partitions == 0
+    assert refusal(lambda: plan(replication_factor=factor(2))) == INVALID_REQUEST
+    assert refusal(plan) == INVALID_REQUEST
+
+
+def test_the_quorum_of_the_only_broker(api):
+    """It leads itself, and cannot be forgotten."""
+    quorum = api.cluster.DescribeQuorum(pb.DescribeQuorumRequest())
+    (voter,) = quorum.voters
+    assert voter.broker == quorum.leader and not quorum.observers
+    assert voter.log_end_offset >= quorum.high_watermark > 0
+    unregister = pb.UnregisterBrokerRequest(broker=voter.broker)
+    assert refusal(lambda: api.cluster.UnregisterBroker(unregister)) == INVALID_REQUEST
+    unknown = pb.UnregisterBrokerRequest(broker=voter.broker + 7)
+    not_registered = (grpc.StatusCode.NOT_FOUND, "BROKER_ID_NOT_REGISTERED")
+    assert refusal(lambda: api.cluster.UnregisterBroker(unknown)) == not_registered
+
+
 def test_deadlines_are_kept(api, topic):
     """A call that takes longer than the client waits ends with DEADLINE_EXCEEDED, and the connection goes on."""
     api.create(topic)

@@ -1,5 +1,6 @@
 """The broker under test, as users start it: the built binary with flags."""
 
+import json
 import os
 import re
 import urllib.error
@@ -49,6 +50,30 @@ class Broker(Server):
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         return command
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """The values of a metric, by its first label's value; "" if it has no labels."""
+        with urllib.request.urlopen(f"{self.http}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        found = re.findall(rf'^{name}(?:{{\w+="([^"]*)"[^}}]*}})? (\S+)$', text, re.MULTILINE)
+        values: dict[str, float] = {}
+        for label, value in found:
+            values[label] = values.get(label, 0) + float(value)
+        return values
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        return self.metrics(name)[""]
+
+    def not_ready_because(self) -> dict[str, str]:
+        """Why the broker is not ready, by its components; nothing if it is."""
+        try:
+            with urllib.request.urlopen(f"{self.http}/readyz", timeout=30):
+                return {}
+        except urllib.error.HTTPError as answer:
+            with answer:
+                reasons = json.load(answer)["reasons"]
+            return {each["component"]: each["reason"] for each in reasons}
 
     def is_ready(self) -> bool:
         try:

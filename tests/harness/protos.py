@@ -23,8 +23,8 @@ DESCRIPTORS = "descriptors.binpb"
 
 
 def sources() -> list[Path]:
-    """The project's proto files, by name."""
-    return sorted(PROTOS.rglob("*.proto"))
+    """The proto files of the package, by name; what brokers say to each other is no part of it."""
+    return sorted(PROTOS.joinpath(*PACKAGE.split(".")).glob("*.proto"))
 
 
 def generated() -> Path:

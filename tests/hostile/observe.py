@@ -2,7 +2,6 @@
 
 import re
 import time
-import urllib.request
 
 from harness.broker import Broker
 
@@ -22,20 +21,9 @@ def settled_memory_mib(broker: Broker, seconds: float = 10.0) -> float:
     return least
 
 
-def metrics(broker: Broker, name: str) -> dict[str, float]:
-    """The values of a metric, by its first label's value."""
-    with urllib.request.urlopen(f"{broker.http}/metrics", timeout=30) as answer:
-        text = answer.read().decode()
-    found = re.findall(rf'^{name}(?:{{\w+="([^"]*)"[^}}]*}})? (\S+)$', text, re.MULTILINE)
-    values: dict[str, float] = {}
-    for label, value in found:
-        values[label] = values.get(label, 0) + float(value)
-    return values
-
-
 def closed(broker: Broker) -> dict[str, float]:
     """Connections that were closed, by reason."""
-    return metrics(broker, "fjord_network_connections_closed_total")
+    return broker.metrics("fjord_network_connections_closed_total")
 
 
 def closed_for_cause(broker: Broker) -> int:
@@ -51,4 +39,4 @@ def told_in_log(broker: Broker) -> int:
 
 def open_connections(broker: Broker) -> float:
     """Connections that are open now."""
-    return sum(metrics(broker, "fjord_network_connections").values())
+    return sum(broker.metrics("fjord_network_connections").values())

@@ -12,7 +12,7 @@ from harness.connection import Closed, Connection
 from harness.messages import encode_request
 
 from .conftest import create
-from .observe import closed, metrics, open_connections, settled_memory_mib
+from .observe import closed, open_connections, settled_memory_mib
 from .requests import TARGET
 
 IDLE = 10_000
@@ -161,7 +161,7 @@ def test_more_connections_than_file_descriptors(session_directory):
 
 def decided(broker) -> float:
     """Connections that were let in or turned away."""
-    return sum(sum(metrics(broker, f"fjord_network_connections_{what}_total").values()) for what in ("opened", "refused"))
+    return sum(sum(broker.metrics(f"fjord_network_connections_{what}_total").values()) for what in ("opened", "refused"))
 
 
 def is_closed(connection: Connection) -> bool:

@@ -170,6 +170,8 @@ def test_broker_api_versions(tool):
         "InitProducerId": 5, "OffsetForLeaderEpoch": 4, "DescribeConfigs": 4, "AlterConfigs": 2,
         "IncrementalAlterConfigs": 1, "DescribeLogDirs": 5, "CreatePartitions": 3, "DeleteGroups": 2,
         "OffsetDelete": 0, "DescribeCluster": 2, "DescribeTopicPartitions": 0,
+        "ElectLeaders": 2, "AlterPartitionReassignments": 1, "ListPartitionReassignments": 0, "DescribeQuorum": 2,
+        "UpdateFeatures": 2, "UnregisterBroker": 0,
     }  # fmt: skip
     assert {name: int(usable.get(name, -1)) for name in needed} == needed
 
@@ -181,3 +183,38 @@ def test_cluster(java, broker):
     endpoints = java.tool(cluster_tool, "list-endpoints", "--bootstrap-server", broker.bootstrap).stdout
     host, port = broker.bootstrap.split(":")
     assert [line.split()[1:3] for line in endpoints.splitlines()[1:]] == [[host, port]]
+
+
+def test_quorum_and_features(tool):
+    """The only broker is the quorum, and supports the cluster's feature."""
+    status = tool(f"{TOOLS}.MetadataQuorumCommand", "describe", "--status")
+    leader = re.search(r"^LeaderId:\s+(\d+)$", status, re.M)[1]
+    assert re.search(rf'^CurrentVoters:\s+\[{{"id": {leader}, "endpoints": \["PLAINTEXT://[^"]+"\]}}\]$', status, re.M)
+    assert re.search(r"^CurrentObservers:\s+\[\]$", status, re.M)
+    replication = tool(f"{TOOLS}.MetadataQuorumCommand", "describe", "--replication")
+    assert re.search(rf"^{leader}\s.*\sLeader\s*$", replication, re.M)
+    features = tool(f"{TOOLS}.FeatureCommand", "describe")
+    assert re.search(r"Feature: fjord.version\s+SupportedMinVersion: 1\s+SupportedMaxVersion: \d", features)
+
+
+def test_elections_and_reassignments(java, broker, tool, topic, tmp_path):
+    """What is as it should be stays, and is told to be so; a broker that runs cannot be unregistered."""
+    tool(TOPICS, "--create", "--topic", topic, "--partitions", 1)
+    elect = [f"{TOOLS}.LeaderElectionCommand", "--election-type", "PREFERRED"]
+    told = tool(*elect, "--topic", topic, "--partition", 0)
+    assert f"Valid replica already elected for partitions {topic}-0" in told
+    tool(*elect, "--all-topic-partitions")
+
+    node = re.search(r"Leader: (\d+)", tool(TOPICS, "--describe", "--topic", topic))[1]
+    plan = tmp_path / "plan.json"
+    wanted = {"topic": topic, "partition": 0, "replicas": [int(node)]}
+    plan.write_text(json.dumps({"version": 1, "partitions": [wanted]}))
+    reassign = f"{TOOLS}.reassign.ReassignPartitionsCommand"
+    file = ["--reassignment-json-file", plan]
+    assert f"Successfully started partition reassignment for {topic}-0" in tool(reassign, *file, "--execute")
+    assert f"Reassignment of partition {topic}-0 is completed." in tool(reassign, *file, "--verify")
+    assert "No partition reassignments found." in tool(reassign, "--list")
+
+    unregister = [f"{TOOLS}.ClusterTool", "unregister", "--bootstrap-server", broker.bootstrap, "--id"]
+    refused = java.tool(*unregister, node, check=False)
+    assert refused.returncode == 1 and "is not fenced" in refused.stdout + refused.stderr

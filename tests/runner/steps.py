@@ -118,6 +118,7 @@ STEPS = [
     Step("grpc", pytest("grpc_api"), (install.python,), BUILD),
     Step("cli", pytest("cli"), (install.python,), (*BUILD, "build-cli")),
     Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
+    Step("cluster", pytest("cluster"), (install.python,), BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
@@ -134,8 +135,8 @@ STEPS = [
 ]
 
 if PEER_IS_KAFKA:
-    # It has no gRPC API.
-    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "benches")]
+    # It has no gRPC API, and is one broker here.
+    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "cluster", "benches")]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]

@@ -67,6 +67,23 @@ pub enum AppendError {
     /// Not a record batch of format v2.
     #[error("not a record batch: {0}")]
     Malformed(String),
+    /// A leader's batch begins before this log's end: the caller is out of step with its leader.
+    #[error("a leader's batch begins at offset {found}, the log ends at {expected}")]
+    OutOfStep {
+        /// Where this log ends: no batch may begin before.
+        expected: u64,
+        /// Where the batch begins.
+        found: u64,
+    },
+    /// A leader's batch is of an older leader epoch than this log's newest: the logs diverge, and the caller
+    /// must truncate first.
+    #[error("a leader's batch is of leader epoch {found}, the log's newest is {latest}")]
+    OldLeaderEpoch {
+        /// The newest leader epoch of this log.
+        latest: i32,
+        /// The batch's leader epoch.
+        found: i32,
+    },
     /// An idempotent producer's sequence has a gap.
     #[error("producer {producer_id} sent sequence {found}, expected {expected}")]
     OutOfOrderSequence {
@@ -87,8 +104,9 @@ pub enum AppendError {
         /// The newest epoch seen.
         current: i16,
     },
-    /// An earlier append of the same partition was refused while this one waited.
-    #[error("an earlier append to this partition was refused; try again")]
+    /// An earlier append of the same partition was refused while this one waited; or a truncation is not wanted any
+    /// more.
+    #[error("the log of this partition has changed meanwhile; try again")]
     Superseded,
     /// The partition was deleted.
     #[error("the partition was deleted")]

@@ -56,6 +56,23 @@ impl EpochTable {
         Some((self.entries[found].epoch, end))
     }
 
+    /// Where a follower with this table, whose log ends at `log_end`, cuts its log when its leader has said that its
+    /// own greatest epoch up to the follower's newest is `leader_epoch`, and ends at `leader_end` (KIP-101, KIP-279,
+    /// KIP-595).
+    ///
+    /// What follows is of epochs that the leader does not have, or of more of an epoch than the leader has. What is
+    /// before may diverge still, if this log has not that epoch either: the follower asks again, with what is its
+    /// newest epoch then. It always gets on: where the leader says that the logs diverge, this is before the log's
+    /// end, or the newest epoch has no records and goes with [`crate::Partition::truncate_suffix`] there.
+    #[must_use]
+    pub fn diverges_at(&self, leader_epoch: i32, leader_end: u64, log_end: u64) -> u64 {
+        let own_end = match self.end_offset_for(leader_epoch, log_end) {
+            Some((_, end)) => end,
+            None => self.entries.first().map_or(log_end, |e| e.start_offset),
+        };
+        own_end.min(leader_end).min(log_end)
+    }
+
     /// Notes that `epoch` begins at `start_offset`, if it is newer than all known.
     pub(crate) fn begin(&mut self, epoch: i32, start_offset: u64) {
         if epoch < 0 || self.latest().is_some_and(|last| last.epoch >= epoch) {
@@ -128,7 +145,11 @@ impl Extent {
                 self.epochs.begin(entry.leader_epoch, entry.base_offset);
                 self.log_end = entry.last_offset() + 1;
             }
-            EntryKind::TruncateSuffix => self.truncate_suffix(entry.base_offset, entry.lsn),
+            EntryKind::TruncateSuffix => {
+                self.truncate_suffix(entry.base_offset, entry.lsn);
+                // Also epochs that began at the log's end, and got no records.
+                self.epochs.truncate_suffix(entry.base_offset);
+            }
             EntryKind::LogStart => {
                 self.log_start = self.log_start.max(entry.base_offset);
                 self.log_end = self.log_end.max(self.log_start);
@@ -408,6 +429,70 @@ mod tests {
     }
 
     #[test]
+    fn a_truncation_at_the_logs_end_takes_an_epoch_without_records() {
+        let mut extent = Extent::default();
+        extent.apply(&entry(EntryKind::Append, 100, 0, 9));
+        let epoch = EntryHeader {
+            leader_epoch: 7,
+            ..entry(EntryKind::Epoch, 200, 10, 0)
+        };
+        extent.apply(&epoch);
+        assert_eq!(extent.epochs, table(&[(0, 0), (7, 10)]));
+        extent.apply(&entry(EntryKind::TruncateSuffix, 300, 10, 0));
+        assert_eq!(extent.epochs, table(&[(0, 0)]));
+        assert_eq!((extent.log_end, extent.truncations.len()), (10, 0));
+    }
+
+    /// Which epoch each record of a log is of; the table of a log that was appended to so.
+    fn table_of(log: &[i32]) -> EpochTable {
+        let mut table = EpochTable::default();
+        for (offset, epoch) in (0..).zip(log) {
+            table.begin(*epoch, offset);
+        }
+        table
+    }
+
+    fn common(a: &[i32], b: &[i32]) -> usize {
+        a.iter().zip(b).take_while(|(a, b)| a == b).count()
+    }
+
+    /// What a follower does until its leader says that the logs agree. Returns how often it was told otherwise.
+    fn follow(follower: &mut Vec<i32>, leader: &[i32]) -> usize {
+        let leader_table = table_of(leader);
+        let mut rounds = 0;
+        while let Some(newest) = follower.last().copied() {
+            let end = follower.len() as u64;
+            let answer = leader_table.end_offset_for(newest, leader.len() as u64);
+            let Some((epoch, epoch_end)) = answer else {
+                follower.clear();
+                break;
+            };
+            if epoch == newest && epoch_end >= end {
+                break;
+            }
+            let cut = table_of(follower).diverges_at(epoch, epoch_end, end);
+            assert!(cut < end, "it gets on");
+            follower.truncate(usize::try_from(cut).unwrap());
+            rounds += 1;
+        }
+        rounds
+    }
+
+    #[test]
+    fn two_failovers_in_a_row_take_two_rounds() {
+        // KIP-279: neither knows the newest epoch of the other.
+        let leader = [1, 1, 1, 3, 3];
+        let mut follower = vec![1, 1, 2, 2, 4, 4];
+        assert_eq!(table_of(&follower).diverges_at(3, 5, 6), 4);
+        assert_eq!(follow(&mut follower, &leader), 2);
+        assert_eq!(follower, [1, 1]);
+        let mut longer = vec![1, 1, 1, 1];
+        assert_eq!(follow(&mut longer, &leader), 1);
+        assert_eq!(longer, [1, 1, 1]);
+        assert_eq!(table_of(&[5, 5]).diverges_at(3, 5, 2), 0);
+    }
+
+    #[test]
     fn truncation_keeps_the_epoch_that_holds_the_start() {
         let mut epochs = table(&[(1, 0), (3, 10), (4, 25)]);
         epochs.truncate_prefix(12);
@@ -422,6 +507,26 @@ mod tests {
             let partitions = rows.into_iter().map(|(id, extent)| (PartitionId(id), extent)).collect();
             let extents = Extents { partitions };
             prop_assert_eq!(Extents::decode(&extents.encode()), Some(extents));
+        }
+
+        /// Replicas that take turns as leader, each with an epoch of its own: whoever follows then cuts off what
+        /// differs, and nothing else.
+        #[test]
+        fn followers_cut_off_exactly_what_differs(
+            turns in vec((0..3usize, 0..6usize, vec((0..3usize, 0..9usize), 0..3)), 1..12),
+        ) {
+            let mut logs = vec![Vec::new(); 3];
+            for (epoch, (leader, appended, fetches)) in (0..).zip(turns) {
+                logs[leader].extend(std::iter::repeat_n(epoch, appended));
+                for (follower, fetched) in fetches.into_iter().filter(|(f, _)| *f != leader) {
+                    let leading = logs[leader].clone();
+                    let agreed = common(&logs[follower], &leading);
+                    follow(&mut logs[follower], &leading);
+                    prop_assert_eq!(logs[follower].len(), agreed);
+                    let until = leading.len().min(agreed + fetched);
+                    logs[follower].extend_from_slice(&leading[agreed..until]);
+                }
+            }
         }
 
         #[test]

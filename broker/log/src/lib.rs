@@ -6,6 +6,7 @@
 //! ```text
 //!  Partition::append ──► queue ──► writer thread ──► value log file ──► fdatasync ──► completion
 //!     (assigns offsets)               │ one group, one sync
+//!                  (what is written, but not synced, is shown to followers of a leader alone)
 //!                                     ├──► recent entries (in memory, bounded)  ◄── Partition::read
 //!                                     └──► indexer thread ──► fjall (derived)   ◄── Partition::read
 //! ```
@@ -47,7 +48,7 @@ pub use log::Log;
 pub use options::{Durability, LogOptions};
 pub use partition::producers::{BatchMetadata, ProducerCheck, ProducerTable};
 pub use partition::{
-    AppendOutcome, Completion, Found, Partition, Positions, ReadBatches, ReadLimit,
+    AppendOutcome, Completion, Found, Partition, Positions, ReadBatches, ReadLimit, WrittenHook,
 };
 pub use recovery::RecoveryReport;
 pub use retention::RetentionPolicy;

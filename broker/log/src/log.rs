@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -25,7 +26,6 @@ use crate::recovery::{self, RecoveryReport};
 use crate::stats::{Counters, DiskSpace, Stats};
 use crate::types::{Lsn, PartitionId};
 use crate::valuelog::files::{FileLimits, Files};
-use crate::valuelog::page_cache::Bypass;
 use crate::writer::Writer;
 
 /// Buffers for reads from disk that are kept while nobody reads.
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub feed: Feed,
     pub counters: Counters,
+    /// Whether anybody was ever to be told of what is written and not synced yet.
+    pub shows_written: AtomicBool,
     /// Nothing only while it is being replaced, and that happens under the write lock; or when it could
     /// not be opened again.
     index: RwLock<Option<Index>>,
@@ -91,9 +93,7 @@ impl Log {
             recycled_files: options.recycled_files,
         };
         let values = path.join(directory::VALUES);
-        let files = Arc::new(
-            Files::open(&values, limits, Bypass::default()).map_err(OpenError::io(&values))?,
-        );
+        let files = Arc::new(Files::open(&values, limits).map_err(OpenError::io(&values))?);
         let recovered =
             recovery::recover(&options, &files, &path.join(directory::INDEX), closed_at)?;
         let extents = recovered.indexing.extents();
@@ -101,6 +101,7 @@ impl Log {
             queue: Queue::new(options.queue_bytes),
             feed: Feed::new(recovered.indexing.applied(), recovered.indexing.durable()),
             counters: Counters::default(),
+            shows_written: AtomicBool::new(false),
             index: RwLock::new(Some(recovered.index)),
             partitions: RwLock::default(),
             found: Mutex::new(recovered.stored),
@@ -213,6 +214,12 @@ impl Log {
     #[must_use]
     pub fn unclaimed(&self) -> Vec<PartitionId> {
         self.shared.found().keys().copied().collect()
+    }
+
+    /// One of [`Log::unclaimed`] for which `is_it` is true.
+    #[must_use]
+    pub fn find_unclaimed(&self, is_it: impl Fn(PartitionId) -> bool) -> Option<PartitionId> {
+        self.shared.found().keys().copied().find(|id| is_it(*id))
     }
 
     /// Why the log takes no more appends, if something has failed. The process should end then, and

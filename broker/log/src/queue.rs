@@ -44,6 +44,15 @@ pub(crate) struct PendingEntry {
     pub max_timestamp: i64,
     pub payload: Bytes,
     pub producer: Option<ProducerStamp>,
+    /// A marker over offsets that a leader's log has nothing of; see [`Partition::append_replica`].
+    pub fills_gap: bool,
+}
+
+impl PendingEntry {
+    /// Whether the log's end moves with it.
+    pub fn extends_log(&self) -> bool {
+        self.kind == EntryKind::Append || self.fills_gap
+    }
 }
 
 impl Op {
@@ -71,7 +80,7 @@ impl Op {
     /// without: its offset would leave a gap.
     pub fn is_stale(&self) -> bool {
         let depends = match &self.work {
-            Work::Entry(entry) => matches!(entry.kind, EntryKind::Append | EntryKind::Epoch),
+            Work::Entry(entry) => entry.extends_log() || entry.kind == EntryKind::Epoch,
             Work::Barrier => true,
             Work::Sync => false,
         };
@@ -84,10 +93,10 @@ impl Op {
         self.tell(Ok(outcome));
     }
 
-    /// It is not in the log; if it is an append, neither are those that were enqueued after it.
+    /// It is not in the log; if the log was to be longer by it, neither is what was enqueued after it.
     pub fn refuse(mut self, error: AppendError) {
         if let Work::Entry(entry) = &self.work
-            && entry.kind == EntryKind::Append
+            && entry.extends_log()
         {
             self.partition.refuse(self.generation, entry.base_offset);
         }
@@ -193,11 +202,6 @@ impl Queue {
             group.extend(waiting.ops.pop_front());
         }
         true
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.lock().ops.is_empty()
     }
 
     /// Takes no more; what is queued is still written.

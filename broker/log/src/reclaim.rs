@@ -210,6 +210,7 @@ impl Log {
             max_timestamp: header.max_timestamp,
             payload,
             producer: record.producer,
+            fills_gap: false,
         };
         let bytes = u64::from(header.stored_bytes());
         match partition.enqueue_rewrite(entry, truncations, copies.completion(bytes)) {

@@ -300,10 +300,11 @@ pub(crate) fn wipe_index(directory: &Path, cache_bytes: u64) -> Result<Index, In
     Index::open(directory, cache_bytes)
 }
 
-/// Fills an empty index from the value log, up to `applied`.
+/// Fills an empty index from the value log, up to `applied`, where the partitions' bounds are known to be `bounds`.
 pub(crate) fn replay_all(
     files: &Files,
     index: &Index,
+    bounds: &Extents,
     applied: Lsn,
     durable: Lsn,
 ) -> Result<Indexing, IndexError> {
@@ -313,6 +314,7 @@ pub(crate) fn replay_all(
         proven: applied,
     };
     let mut indexing = replay.run(index, &mut RecoveryReport::default())?;
+    indexing.apply_snapshot(index, bounds)?;
     indexing.advance(applied, durable);
     indexing.commit(index)?;
     Ok(indexing)

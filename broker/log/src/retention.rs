@@ -60,9 +60,11 @@ impl Log {
         let Some(policy) = partition.policies().retention else {
             return false;
         };
+        let truncations = partition.truncations();
         let (positions, size) = (partition.positions(), partition.size_bytes());
+        let end = positions.durable_end.min(partition.high_watermark());
         let within = policy.max_bytes.is_none_or(|limit| size <= limit);
-        if positions.log_start == positions.durable_end || (within && policy.max_age_ms.is_none()) {
+        if positions.log_start >= end || (within && policy.max_age_ms.is_none()) {
             return false;
         }
         let mut decision = Decision {
@@ -84,7 +86,7 @@ impl Log {
             );
             return false;
         }
-        let Some(new_start) = decision.new_start.map(|s| s.min(positions.durable_end)) else {
+        let Some(new_start) = decision.new_start.map(|s| s.min(end)) else {
             return false;
         };
         if new_start <= positions.log_start {
@@ -96,7 +98,10 @@ impl Log {
             to = new_start,
             "retention moves the log's start"
         );
-        partition.set_log_start(new_start, Box::new(|_| {})).is_ok()
+        let done = Box::new(|_| {});
+        partition
+            .move_log_start(new_start, Some(truncations), done)
+            .is_ok()
     }
 }
 

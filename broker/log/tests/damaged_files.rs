@@ -110,3 +110,28 @@ fn a_damaged_entry_header_and_no_sidecar() {
     eventually("the sidecar is written again", || sidecar.exists());
     reclaim_with(directory.path(), &log, &values);
 }
+
+/// What only the index knows of a partition must outlive the index: offsets are never given out twice.
+#[test]
+fn a_lost_tail_does_not_move_the_end_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(&small(directory.path()));
+    let written = partition(&log, 1);
+    let tail = noise(700, 1);
+    append(&written, filled(1, 5000, 0, 9), 0).unwrap();
+    append(&written, batch_of(&[(0, None, Some(&tail))], None), 0).unwrap();
+    drop((written, log));
+    let (file, _) = find(directory.path(), &tail);
+    fs::write(&file, b"").unwrap();
+    fs::remove_file(file.with_extension("idx")).unwrap();
+    for next in 2..4 {
+        let log = open(&small(directory.path()));
+        let damaged = partition(&log, 1);
+        assert_eq!(damaged.positions().log_end, next);
+        let found = damaged.read(1, 1 << 20, next);
+        assert!(matches!(found, Err(ReadError::Damaged { .. })), "{found:?}");
+        assert!(log.stats().index_rebuilds > 0 || next > 2);
+        let at = append(&damaged, filled(1, 500, 0, next), 0).unwrap();
+        assert_eq!(at.base_offset, next);
+    }
+}

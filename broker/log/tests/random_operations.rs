@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjord_log::{AppendError, Found, Log, LogOptions, Partition, PartitionId, RetentionPolicy};
+use fjord_log::{
+    AppendError, Found, Log, LogOptions, Partition, PartitionId, RetentionPolicy, WrittenHook,
+};
 use model::Model;
 use proptest::prelude::*;
 use support::*;
@@ -41,6 +43,26 @@ enum Step {
     },
     Burst {
         batches: usize,
+    },
+    Replica {
+        partition: u64,
+        gap: u64,
+        records: usize,
+        bytes: usize,
+        producer: Option<(i64, i32)>,
+        new_epoch: bool,
+    },
+    ReplicaBurst {
+        partition: u64,
+        gaps: Vec<u64>,
+        truncate: u64,
+    },
+    BeginEpoch {
+        partition: u64,
+    },
+    TruncateAll {
+        partition: u64,
+        to: u64,
     },
     Truncate {
         partition: u64,
@@ -77,6 +99,11 @@ enum How {
     NewEpoch,
 }
 
+/// How far behind a follower's log end a leader's batch begins.
+fn gap() -> impl Strategy<Value = u64> {
+    prop_oneof![6 => Just(0), 3 => 1..50u64, 1 => Just(5 << 32)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let partition = 1..=PARTITIONS;
     let how = prop_oneof![
@@ -91,7 +118,13 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (partition.clone(), 1..3i64, how)
             .prop_map(|(partition, producer, how)| Step::Produce { partition, producer, how }),
         3 => (20..60usize).prop_map(|batches| Step::Burst { batches }),
-        2 => (partition.clone(), 0..=100u64).prop_map(|(partition, share)| Step::Truncate { partition, share }),
+        6 => (partition.clone(), gap(), 0..20usize, 1..4_000usize, prop::option::weighted(0.3, (1..3i64, 0..9i32)), prop::bool::weighted(0.2))
+            .prop_map(|(partition, gap, records, bytes, producer, new_epoch)| Step::Replica { partition, gap, records, bytes, producer, new_epoch }),
+        2 => (partition.clone(), prop::collection::vec(gap(), 2..30), 0..=100u64)
+            .prop_map(|(partition, gaps, truncate)| Step::ReplicaBurst { partition, gaps, truncate }),
+        1 => partition.clone().prop_map(|partition| Step::BeginEpoch { partition }),
+        1 => (partition.clone(), prop_oneof![Just(0), 0..2_000u64, Just(1 << 40)]).prop_map(|(partition, to)| Step::TruncateAll { partition, to }),
+        3 => (partition.clone(), 0..=100u64).prop_map(|(partition, share)| Step::Truncate { partition, share }),
         2 => (partition.clone(), 0..=110u64).prop_map(|(partition, share)| Step::LogStart { partition, share }),
         1 => (partition.clone(), 0..=100u64).prop_map(|(partition, share)| Step::Retain { partition, share }),
         3 => Just(Step::Compact),
@@ -153,7 +186,9 @@ impl World {
     fn partition(&self, p: u64) -> Arc<Partition> {
         let partition = partition(self.log(), self.ids[&p]);
         let compaction = (p > 3).then(|| eager_compaction(DELETE_RETENTION_MS as u64));
-        partition.set_policies(None, compaction);
+        partition.set_compaction(compaction);
+        // Some have followers that are told before batches are durable.
+        partition.on_written(p.is_multiple_of(2).then(|| Arc::new(|| {}) as WrittenHook));
         partition
     }
 
@@ -277,6 +312,112 @@ impl World {
         }
     }
 
+    /// What a leader may have appended at `base`, behind this log's end.
+    fn replica(
+        &mut self,
+        p: u64,
+        base: u64,
+        records: usize,
+        bytes: usize,
+        producer: Option<Producer>,
+    ) -> Bytes {
+        let batch = match records {
+            0 => empty_batch(3, 7_000),
+            _ => self.batch(p, records, bytes, 5_000, producer),
+        };
+        stored(&batch, base, self.epoch)
+    }
+
+    fn note_replica(&mut self, p: u64, batch: &Bytes, base: u64, producer: Option<Producer>) {
+        let epoch = self.epoch;
+        let (offsets, rows) = (offsets_of(batch), rows_at(batch, 0));
+        self.model(p)
+            .append_replica(base, offsets, &rows, epoch, producer);
+    }
+
+    fn append_replica(
+        &mut self,
+        p: u64,
+        gap: u64,
+        records: usize,
+        bytes: usize,
+        producer: Option<(i64, i32)>,
+    ) {
+        let partition = self.partition(p);
+        let log_end = self.model(p).log_end;
+        // Nobody checks what a leader has taken: the sequence may be any.
+        let producer = producer
+            .filter(|_| records > 0)
+            .map(|(id, skipped)| self.next_of(p, id, skipped));
+        let base = log_end + gap;
+        let batch = self.replica(p, base, records, bytes, producer);
+        let newest = self.model(p).epochs.last().copied();
+        if let Some((latest, _)) = newest {
+            let found = latest - 1;
+            assert_eq!(
+                append_replica(&partition, stored(&batch, base, found)),
+                Err(AppendError::OldLeaderEpoch { latest, found })
+            );
+        }
+        if let Some(found) = log_end.checked_sub(1) {
+            let expected = log_end;
+            assert_eq!(
+                append_replica(&partition, stored(&batch, found, self.epoch)),
+                Err(AppendError::OutOfStep { expected, found })
+            );
+        }
+        let outcome = append_replica(&partition, batch.clone()).unwrap();
+        assert_eq!((outcome.base_offset, outcome.duplicate), (base, false));
+        self.note_replica(p, &batch, base, producer);
+    }
+
+    /// Many of a leader's batches at once, and a truncation as soon as they are durable.
+    fn replica_burst(&mut self, p: u64, gaps: &[u64], truncate: u64) {
+        let partition = self.partition(p);
+        let mut answers = Vec::new();
+        for gap in gaps {
+            let base = self.model(p).log_end + gap;
+            let batch = self.replica(p, base, 2, 900, None);
+            let (done, answer) = completion();
+            partition.append_replica(batch.clone(), done).unwrap();
+            answers.push(answer);
+            self.note_replica(p, &batch, base, None);
+        }
+        barrier(&partition).unwrap();
+        for answer in answers {
+            assert!(answer.try_recv().expect("before the barrier").is_ok());
+        }
+        self.truncate(p, truncate);
+    }
+
+    /// The stamp that follows the producer's last one, but for `skipped` sequence numbers.
+    fn next_of(&mut self, p: u64, id: i64, skipped: i32) -> Producer {
+        let first = Producer {
+            id,
+            epoch: 0,
+            sequence: skipped,
+        };
+        let sent = self.model(p).sent.get(&id).and_then(|sent| sent.last());
+        sent.map_or(first, |(last, _, count)| Producer {
+            sequence: last.sequence + i32::try_from(*count).unwrap() + skipped,
+            ..*last
+        })
+    }
+
+    fn begin_epoch(&mut self, p: u64) {
+        self.epoch += 1;
+        begin_epoch(&self.partition(p), self.epoch).unwrap();
+        let epoch = self.epoch;
+        self.model(p).begin_epoch(epoch);
+    }
+
+    fn truncate_all(&mut self, p: u64, to: u64) {
+        truncate_all(&self.partition(p), to).unwrap();
+        assert_eq!(self.partition(p).producer_count(), 0);
+        assert_eq!(self.partition(p).latest_epoch(), None);
+        self.model(p).truncate_all(to);
+    }
+
     fn truncate(&mut self, p: u64, share: u64) {
         let partition = self.partition(p);
         let model = self.models.get_mut(&p).unwrap();
@@ -287,7 +428,7 @@ impl World {
             assert!(log_end <= wanted);
             // Compaction may have made one of several batches.
             if p <= 3 {
-                assert_eq!(log_end, model.base_of(wanted));
+                assert_eq!(log_end, model.boundary_at(wanted));
             }
             let lost = model.rows.range(log_end..model.base_of(wanted));
             let gone = lost.map(|(offset, _)| *offset).collect::<Vec<_>>();
@@ -315,7 +456,7 @@ impl World {
             max_age_ms: None,
             max_bytes: Some(max_bytes),
         };
-        partition.set_policies(Some(policy), None);
+        partition.set_retention(Some(policy));
         for _ in 0..2 {
             self.log().enforce_retention(0);
             let positions = partition.positions();
@@ -325,6 +466,7 @@ impl World {
                     || partition.size_bytes() >= max_bytes
             );
         }
+        partition.set_retention(None);
         assert!(self.log().wait_until_indexed());
         let log_start = partition.positions().log_start;
         self.model(p).set_log_start(log_start);
@@ -410,9 +552,10 @@ impl World {
                 (
                     positions.log_start,
                     positions.durable_end,
+                    positions.written_end,
                     positions.log_end
                 ),
-                (model.log_start, model.log_end, model.log_end),
+                (model.log_start, model.log_end, model.log_end, model.log_end),
                 "bounds of {p}"
             );
             model.check(&read_from(&partition, model.log_start, 3_000));
@@ -422,7 +565,13 @@ impl World {
                     model.end_offset_for_epoch(epoch),
                     "epoch {epoch} of {p}"
                 );
+                assert_eq!(
+                    partition.log_end_for_epoch(epoch),
+                    model.end_offset_for_epoch(epoch),
+                    "epoch {epoch} of {p} for followers"
+                );
             }
+            check_memory(&partition);
             let found = |row: &Row| (row.offset, row.timestamp);
             let as_pair = |f: Found| (f.offset, f.timestamp);
             for timestamp in [0, 1_000, 5_100, 9_000, 9_300, 11_000] {
@@ -461,6 +610,24 @@ impl World {
                 how,
             } => self.produce(partition, producer, how),
             Step::Burst { batches } => self.burst(batches),
+            Step::Replica {
+                partition,
+                gap,
+                records,
+                bytes,
+                producer,
+                new_epoch,
+            } => {
+                self.epoch += i32::from(new_epoch);
+                self.append_replica(partition, gap, records, bytes, producer);
+            }
+            Step::ReplicaBurst {
+                partition,
+                gaps,
+                truncate,
+            } => self.replica_burst(partition, &gaps, truncate),
+            Step::BeginEpoch { partition } => self.begin_epoch(partition),
+            Step::TruncateAll { partition, to } => self.truncate_all(partition, to),
             Step::Truncate { partition, share } => self.truncate(partition, share),
             Step::LogStart { partition, share } => self.set_log_start(partition, share),
             Step::Retain { partition, share } => self.retain(partition, share),
@@ -473,6 +640,18 @@ impl World {
             Step::Reopen { wipe } => self.reopen(wipe),
             Step::Crash { wipe, indexed } => self.crash(wipe, indexed),
         }
+    }
+}
+
+/// What is read for followers is what is read for everybody, as long as nothing is under way.
+fn check_memory(partition: &Partition) {
+    let positions = partition.positions();
+    let length = positions.log_end - positions.log_start;
+    for offset in [0, length / 2, length.saturating_sub(3), length] {
+        let offset = positions.log_start + offset;
+        let recent = partition.read_recent(offset, 3_000, u64::MAX);
+        let written = partition.read_written(offset, 3_000);
+        assert_eq!(written, recent, "memory from {offset} on");
     }
 }
 

@@ -34,7 +34,7 @@ fn compaction_finds_batches_whose_first_file_was_given_back() {
         log.stats().relocated_bytes > 0 && log.stats().reclaimed_files > 0
     });
 
-    kept.set_policies(None, Some(eager_compaction(1_000)));
+    kept.set_compaction(Some(eager_compaction(1_000)));
     let result = log.compact(NOW, &mut |_| ControlFlow::Continue(()));
     assert_eq!((result.partitions, result.records_removed), (1, 1));
     let values: Vec<_> = read_all(&kept).into_iter().map(|row| row.value).collect();

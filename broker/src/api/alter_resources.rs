@@ -106,14 +106,11 @@ async fn execute<M>(
     if count == 0 {
         return Vec::new();
     }
-    let decide = move |image: &crate::metadata::Image| {
-        let mut decision = commands::alter_configs(image, &accepted);
-        if validate_only {
-            decision.records.clear();
-        }
-        decision
+    let request = commands::AlterConfigs {
+        alterations: accepted,
+        validate_only,
     };
-    match call.broker.metadata.execute(decide).await {
+    match call.broker.metadata.submit(request).await {
         Ok(outcomes) => outcomes
             .into_iter()
             .map(|outcome| outcome.map_err(Into::into))

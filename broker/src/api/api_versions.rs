@@ -4,8 +4,10 @@
 //!   (KIP-511), so that a newer client can step down.
 //! - From version 3 the client names itself; a name or version of other characters than letters,
 //!   digits, `-` and `.` (not at either end) is refused with INVALID_REQUEST.
-//! - Clients switch features on by what they see here: only the APIs of the table are listed, and no
-//!   finalized features, since none that Kafka has is served yet.
+//! - Clients switch features on by what they see here: only the APIs of the table are listed.
+//! - From version 3 the features that this broker supports and those that the cluster has finalized are listed
+//!   (KIP-584). None of them is one of Kafka's, which would switch transactions of version 2 on, for example.
+//!   The epoch of what is finalized is an offset of the metadata, as in Kafka; -1 where nothing is.
 //! - Produce and JoinGroup are listed from version 0, without which old librdkafka versions do not work
 //!   (KAFKA-18659, KAFKA-19444).
 
@@ -13,7 +15,9 @@ use fjord_wire::{
     ErrorCode,
     messages::{
         api_versions_request::ApiVersionsRequest,
-        api_versions_response::{ApiVersion, ApiVersionsResponse},
+        api_versions_response::{
+            ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+        },
     },
 };
 
@@ -21,10 +25,16 @@ use super::{
     Answer, Call, Handler,
     table::{Entry, TABLE},
 };
-use crate::net::{ClientInformation, CloseConnection};
+use crate::{
+    metadata::{Image, commands::supported_features},
+    net::{ClientInformation, CloseConnection},
+};
 
 /// The first version in which a client names itself.
 const FIRST_VERSION_WITH_CLIENT: i16 = 3;
+
+/// The epoch of no features.
+const NOTHING_FINALIZED: i64 = -1;
 
 pub struct ApiVersions;
 
@@ -53,8 +63,18 @@ impl Handler for ApiVersions {
                     software_version: client_software_version,
                 });
         }
+        // Before the image: a client takes features of a higher epoch for newer ones.
+        let applied_offset = call.broker.cluster.applied_offset();
+        let image = call.broker.metadata.image();
+        let finalized_features = finalized(&image);
         Ok(Answer::Now(ApiVersionsResponse {
             api_keys: ranges(),
+            supported_features: supported(),
+            finalized_features_epoch: match finalized_features.is_empty() {
+                true => NOTHING_FINALIZED,
+                false => i64::try_from(applied_offset).unwrap_or(i64::MAX),
+            },
+            finalized_features,
             ..Default::default()
         }))
     }
@@ -83,6 +103,29 @@ fn ranges() -> Vec<ApiVersion> {
         }
     };
     TABLE.iter().map(range).collect()
+}
+
+fn supported() -> Vec<SupportedFeatureKey> {
+    let features = supported_features().into_iter();
+    features
+        .map(|(name, (min_version, max_version))| SupportedFeatureKey {
+            name,
+            min_version,
+            max_version,
+        })
+        .collect()
+}
+
+/// A level is finalized alone: the lowest and the highest are one.
+fn finalized(image: &Image) -> Vec<FinalizedFeatureKey> {
+    let features = image.features().iter();
+    features
+        .map(|(name, level)| FinalizedFeatureKey {
+            name: name.clone(),
+            max_version_level: *level,
+            min_version_level: *level,
+        })
+        .collect()
 }
 
 /// Kafka's pattern `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`.

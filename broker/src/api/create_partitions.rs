@@ -79,15 +79,11 @@ async fn create(
     topics: Vec<NewPartitions>,
 ) -> Vec<CreatePartitionsTopicResult> {
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let validate_only = call.request.validate_only;
-    let decide = move |image: &crate::metadata::Image| {
-        let mut decision = commands::create_partitions(image, &topics)?;
-        if validate_only {
-            decision.records.clear();
-        }
-        Ok::<_, commands::TooManyPartitions>(decision)
+    let request = commands::CreatePartitions {
+        topics,
+        validate_only: call.request.validate_only,
     };
-    let refused: ApiError = match call.broker.metadata.try_execute(decide).await {
+    let refused: ApiError = match call.broker.metadata.submit(request).await {
         Ok(Ok(outcomes)) => {
             let outcomes = outcomes
                 .into_iter()

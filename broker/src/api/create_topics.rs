@@ -24,8 +24,7 @@ use crate::{
     broker::Broker,
     config::describe::describe_topic,
     metadata::{
-        Image,
-        commands::{self, CreatedTopic, CreationDefaults, NewTopic, TooManyPartitions},
+        commands::{self, CreatedTopic, CreationDefaults, NewTopic},
         new_topic_id,
     },
     net::CloseConnection,
@@ -99,14 +98,12 @@ pub(super) async fn create(
         partition_count: config.api.num_partitions,
         replication_factor: config.api.default_replication_factor,
     };
-    let decide = move |image: &Image| {
-        let mut decision = commands::create_topics(image, &topics, defaults)?;
-        if validate_only {
-            decision.records.clear();
-        }
-        Ok::<_, TooManyPartitions>(decision)
+    let request = commands::CreateTopics {
+        topics,
+        defaults,
+        validate_only,
     };
-    let refused: ApiError = match broker.metadata.try_execute(decide).await {
+    let refused: ApiError = match broker.metadata.submit(request).await {
         Ok(Ok(outcomes)) => {
             return outcomes
                 .into_iter()

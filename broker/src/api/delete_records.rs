@@ -17,7 +17,7 @@ use fjord_wire::{
 };
 
 use super::{Answer, Call, Handler, call::first_of, error::ApiError, gather::Gather, leadership};
-use crate::{metadata::topic_name, net::CloseConnection, partition::Leader, security::Operation};
+use crate::{metadata::topic_name, net::CloseConnection, partition::Replica, security::Operation};
 
 /// Means "up to the high watermark".
 const HIGH_WATERMARK: i64 = -1;
@@ -31,7 +31,7 @@ struct Place {
     topic: usize,
     partition: usize,
     slot: usize,
-    leader: Arc<Leader>,
+    leader: Arc<Replica>,
 }
 
 impl Handler for DeleteRecords {
@@ -100,7 +100,7 @@ fn start(
     topic: &str,
     asked: &DeleteRecordsPartition,
     gather: &mut Gather<Outcome>,
-) -> Result<(Arc<Leader>, usize), ApiError> {
+) -> Result<(Arc<Replica>, usize), ApiError> {
     let leader = leadership::find(call, Operation::Delete, topic, asked.partition_index)?;
     if topic_name::is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException.into());

@@ -23,7 +23,10 @@ use super::{
     error::{ApiError, code_and_message},
 };
 use crate::{
-    metadata::{Image, commands},
+    metadata::{
+        Image,
+        commands::{self, DeleteTopics as Deletion},
+    },
     net::CloseConnection,
     security::{Operation, QuotaKind, Resource},
 };
@@ -210,11 +213,7 @@ async fn delete(
         return Vec::new();
     }
     let ids: Vec<Uuid> = to_delete.keys().copied().collect();
-    let executed = call
-        .broker
-        .metadata
-        .execute(move |image| commands::delete_topics(image, &ids))
-        .await;
+    let executed = call.broker.metadata.submit(Deletion { ids }).await;
     let outcomes: Vec<Result<(), ApiError>> = match executed {
         Ok(outcomes) => outcomes
             .into_iter()

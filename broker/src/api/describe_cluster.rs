@@ -2,7 +2,7 @@
 //!
 //! - Version 1 says whether brokers or controllers are meant (KIP-919). Controllers have no listener of
 //!   their own here: asking for them is answered with MISMATCHED_ENDPOINT_TYPE, as by a Kafka broker.
-//! - Version 2 can include fenced brokers (KIP-1073); there are none.
+//! - Version 2 can include fenced brokers (KIP-1073).
 //! - Any broker takes what clients send to a controller, so the one that is asked names itself.
 
 use fjord_wire::{
@@ -16,7 +16,7 @@ use fjord_wire::{
 use super::{
     Answer, Call, Handler,
     authorized_operations::{NOT_ASKED, bit_field},
-    endpoints::{ReachableBroker, reachable_brokers},
+    endpoints::{ReachableBroker, known_brokers, reachable_brokers},
 };
 use crate::{
     net::CloseConnection,
@@ -62,7 +62,11 @@ fn describe(call: &Call<DescribeClusterRequest>) -> DescribeClusterResponse {
     };
     let refusal = match call.request.endpoint_type {
         BROKERS => {
-            let brokers = reachable_brokers(&call.broker, &image, &call.context.connection);
+            let tell = match call.request.include_fenced_brokers {
+                true => known_brokers,
+                false => reachable_brokers,
+            };
+            let brokers = tell(&call.broker, &image, &call.context.connection);
             let brokers = brokers.into_iter().map(to_described).collect();
             return DescribeClusterResponse {
                 controller_id: call.broker.id(),
@@ -95,6 +99,6 @@ fn to_described(broker: ReachableBroker) -> DescribeClusterBroker {
         host: broker.host,
         port: broker.port.into(),
         rack: broker.rack,
-        is_fenced: false,
+        is_fenced: broker.is_fenced,
     }
 }

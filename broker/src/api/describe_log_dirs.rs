@@ -16,7 +16,7 @@ use fjord_wire::{
 use super::{Answer, Call, Handler};
 use crate::{
     net::CloseConnection,
-    partition::Leader,
+    partition::Replica,
     security::{Operation, Resource},
 };
 
@@ -74,13 +74,13 @@ impl Handler for DescribeLogDirs {
 }
 
 /// The partitions that are asked for; all, if none is named.
-fn wanted(call: &Call<DescribeLogDirsRequest>) -> Vec<std::sync::Arc<Leader>> {
-    let mut leaders = Vec::new();
+fn wanted(call: &Call<DescribeLogDirsRequest>) -> Vec<std::sync::Arc<Replica>> {
+    let mut replicas = Vec::new();
     let Some(topics) = &call.request.topics else {
         call.broker
             .partitions
-            .for_each(|leader| leaders.push(std::sync::Arc::clone(leader)));
-        return leaders;
+            .for_each(|replica| replicas.push(std::sync::Arc::clone(replica)));
+        return replicas;
     };
     let image = call.image();
     for topic in topics {
@@ -88,7 +88,8 @@ fn wanted(call: &Call<DescribeLogDirsRequest>) -> Vec<std::sync::Arc<Leader>> {
             continue;
         };
         let named = topic.partitions.iter();
-        leaders.extend(named.filter_map(|index| call.broker.partitions.leader(&found.id, *index)));
+        replicas
+            .extend(named.filter_map(|index| call.broker.partitions.replica(&found.id, *index)));
     }
-    leaders
+    replicas
 }

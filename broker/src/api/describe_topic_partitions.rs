@@ -213,9 +213,8 @@ fn describe_partition(
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: partition.in_sync_replicas.clone(),
-        // Eligible leader replicas begin with replication; until then no broker is one.
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
+        eligible_leader_replicas: Some(partition.eligible_leader_replicas.clone()),
+        last_known_elr: Some(partition.last_known_eligible_leader_replicas.clone()),
         offline_replicas: state.offline_replicas,
     }
 }

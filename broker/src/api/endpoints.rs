@@ -13,16 +13,28 @@ pub(super) struct ReachableBroker {
     pub host: String,
     pub port: u16,
     pub rack: Option<String>,
+    pub is_fenced: bool,
 }
 
 /// The brokers that the client of a connection can reach, by id. A client is told about the listener
-/// that it came in on; a broker without a listener of that name is left out.
+/// that it came in on; a broker without a listener of that name is left out, as is one that is fenced.
 pub(super) fn reachable_brokers(
     this: &ThisBroker,
     image: &Image,
     connection: &ConnectionContext,
 ) -> Vec<ReachableBroker> {
-    let reachable = |broker: &std::sync::Arc<Broker>| {
+    let mut brokers = known_brokers(this, image, connection);
+    brokers.retain(|broker| !broker.is_fenced);
+    brokers
+}
+
+/// The same with those that are fenced.
+pub(super) fn known_brokers(
+    this: &ThisBroker,
+    image: &Image,
+    connection: &ConnectionContext,
+) -> Vec<ReachableBroker> {
+    let known = |broker: &std::sync::Arc<Broker>| {
         let (host, port) = if broker.broker_id == this.id() {
             this.advertised_address(connection)?
         } else {
@@ -38,7 +50,8 @@ pub(super) fn reachable_brokers(
             host,
             port,
             rack: broker.rack.clone(),
+            is_fenced: broker.fenced,
         })
     };
-    image.brokers().filter_map(reachable).collect()
+    image.brokers().filter_map(known).collect()
 }

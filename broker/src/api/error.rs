@@ -4,15 +4,18 @@ use fjord_log::{AppendError, ReadError};
 use fjord_wire::ErrorCode;
 
 use crate::{
+    cluster_view::{MemberChangeError, NoQuorumLeader},
     config::{InvalidConfig, InvalidConfigKind},
     metadata::{
         ExecuteError,
         commands::{
-            AlterConfigsError, AssignmentError, CreatePartitionsError, CreateTopicError,
-            TooManyPartitions, UnknownTopicId,
+            AlterConfigsError, AssignmentError, BrokerLifeError, CreatePartitionsError,
+            CreateTopicError, ElectLeaderError, ReassignmentError, TooManyPartitions,
+            UnknownTopicId, UpdateFeatureError,
         },
         topic_name::TopicNameError,
     },
+    partition::{NotHere, WriteError},
     producer_ids::ProducerIdError,
 };
 
@@ -52,6 +55,23 @@ pub fn code_and_message(outcome: Result<(), ApiError>) -> (i16, Option<String>) 
     }
 }
 
+impl From<MemberChangeError> for ApiError {
+    fn from(error: MemberChangeError) -> ApiError {
+        let code = match &error {
+            MemberChangeError::OnlyBroker => ErrorCode::UnsupportedVersion,
+            MemberChangeError::Votes(_) => ErrorCode::DuplicateVoter,
+            MemberChangeError::NoVoter(_) => ErrorCode::VoterNotFound,
+            MemberChangeError::NoMember(_) => ErrorCode::BrokerIdNotRegistered,
+            MemberChangeError::StillVotes(_) | MemberChangeError::LastVoter(_) => {
+                ErrorCode::InvalidRequest
+            }
+            // Retriable: what was done is not done twice.
+            MemberChangeError::Refused(_) => ErrorCode::RequestTimedOut,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
 impl From<AppendError> for ApiError {
     fn from(error: AppendError) -> ApiError {
         let code = match &error {
@@ -62,12 +82,36 @@ impl From<AppendError> for ApiError {
             }
             AppendError::TooLarge(_) => ErrorCode::MessageTooLarge,
             AppendError::Malformed(_) => ErrorCode::CorruptMessage,
+            // Only replicas are told so.
+            AppendError::OutOfStep { .. } => ErrorCode::OffsetOutOfRange,
+            AppendError::OldLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
             AppendError::Closed => ErrorCode::NotLeaderOrFollower,
         };
         ApiError::of(code, &error)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> ApiError {
+        let code = match &error {
+            WriteError::Log(refused) => return refused.clone().into(),
+            WriteError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            WriteError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            WriteError::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<NotHere> for ErrorCode {
+    fn from(error: NotHere) -> ErrorCode {
+        match error {
+            NotHere::Unknown => ErrorCode::UnknownTopicOrPartition,
+            NotHere::LedElsewhere => ErrorCode::NotLeaderOrFollower,
+        }
     }
 }
 
@@ -108,6 +152,10 @@ impl From<ExecuteError> for ApiError {
         let code = match &error {
             ExecuteError::Log(_) => ErrorCode::KafkaStorageError,
             ExecuteError::Stopped => ErrorCode::UnknownServerError,
+            // Retriable: Kafka's admin clients look for the controller again.
+            ExecuteError::NoController => ErrorCode::NotController,
+            ExecuteError::OutcomeUnknown | ExecuteError::NotSeen => ErrorCode::RequestTimedOut,
+            ExecuteError::Misunderstood(_) => ErrorCode::UnsupportedVersion,
         };
         ApiError::of(code, &error)
     }
@@ -174,12 +222,64 @@ impl From<AlterConfigsError> for ApiError {
     fn from(error: AlterConfigsError) -> ApiError {
         let code = match &error {
             AlterConfigsError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
-            AlterConfigsError::NotAList { .. } | AlterConfigsError::ValueTooLarge => {
-                ErrorCode::InvalidConfig
-            }
+            AlterConfigsError::NotAList { .. }
+            | AlterConfigsError::ValueTooLarge
+            | AlterConfigsError::MinInSyncOfBroker
+            | AlterConfigsError::MinInSyncRemoved => ErrorCode::InvalidConfig,
             AlterConfigsError::Config(error) => config_code(error),
         };
         ApiError::of(code, &error)
+    }
+}
+
+impl From<ReassignmentError> for ApiError {
+    fn from(error: ReassignmentError) -> ApiError {
+        let code = match &error {
+            ReassignmentError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            ReassignmentError::NotInProgress => ErrorCode::NoReassignmentInProgress,
+            ReassignmentError::Assignment(error) => assignment_code(error),
+            ReassignmentError::ReplicationFactor { .. } => ErrorCode::InvalidReplicationFactor,
+            ReassignmentError::NothingInSync => ErrorCode::InvalidReplicaAssignment,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<ElectLeaderError> for ApiError {
+    fn from(error: ElectLeaderError) -> ApiError {
+        let code = match &error {
+            ElectLeaderError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            ElectLeaderError::NotNeeded => ErrorCode::ElectionNotNeeded,
+            ElectLeaderError::PreferredNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+            ElectLeaderError::NoneAvailable => ErrorCode::EligibleLeadersNotAvailable,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<UpdateFeatureError> for ApiError {
+    fn from(error: UpdateFeatureError) -> ApiError {
+        ApiError::of(ErrorCode::InvalidUpdateVersion, &error)
+    }
+}
+
+impl From<BrokerLifeError> for ApiError {
+    fn from(error: BrokerLifeError) -> ApiError {
+        let code = match &error {
+            BrokerLifeError::NotRegistered(_) => ErrorCode::BrokerIdNotRegistered,
+            BrokerLifeError::StaleEpoch { .. } => ErrorCode::StaleBrokerEpoch,
+            BrokerLifeError::ShuttingDown(_)
+            | BrokerLifeError::NotShuttingDown(_)
+            | BrokerLifeError::NotFenced(_) => ErrorCode::InvalidRequest,
+        };
+        ApiError::of(code, &error)
+    }
+}
+
+impl From<NoQuorumLeader> for ApiError {
+    fn from(error: NoQuorumLeader) -> ApiError {
+        // Retriable: the client asks again until there is a leader.
+        ApiError::of(ErrorCode::NotLeaderOrFollower, &error)
     }
 }
 
@@ -198,6 +298,7 @@ fn assignment_code(error: &AssignmentError) -> ErrorCode {
         | AssignmentError::Inconsistent { .. }
         | AssignmentError::RepeatedPartition(_)
         | AssignmentError::Gaps
+        | AssignmentError::NoneActive
         | AssignmentError::Count { .. } => ErrorCode::InvalidReplicaAssignment,
     }
 }

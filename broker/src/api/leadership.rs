@@ -6,7 +6,7 @@ use fjord_wire::ErrorCode;
 
 use super::Call;
 use crate::{
-    partition::Leader,
+    partition::Replica,
     security::{Operation, Resource},
 };
 
@@ -18,7 +18,7 @@ const UNKNOWN_EPOCH: i32 = -1;
 /// # Errors
 ///
 /// FENCED_LEADER_EPOCH if it is older, UNKNOWN_LEADER_EPOCH if it is newer than this leader's.
-pub(super) fn check_epoch(leader: &Leader, known: i32) -> Result<(), ErrorCode> {
+pub(super) fn check_epoch(leader: &Replica, known: i32) -> Result<(), ErrorCode> {
     match known {
         UNKNOWN_EPOCH => Ok(()),
         known if known < leader.leader_epoch() => Err(ErrorCode::FencedLeaderEpoch),
@@ -31,13 +31,13 @@ pub(super) fn check_epoch(leader: &Leader, known: i32) -> Result<(), ErrorCode> 
 ///
 /// # Errors
 ///
-/// TOPIC_AUTHORIZATION_FAILED or UNKNOWN_TOPIC_OR_PARTITION.
+/// TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER.
 pub(super) fn find<M>(
     call: &Call<M>,
     operation: Operation,
     name: &str,
     index: i32,
-) -> Result<Arc<Leader>, ErrorCode> {
+) -> Result<Arc<Replica>, ErrorCode> {
     if !call.is_authorized(operation, Resource::topic(name)) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }
@@ -48,5 +48,5 @@ pub(super) fn find<M>(
     call.broker
         .partitions
         .leader(&topic.id, index)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)
+        .map_err(ErrorCode::from)
 }

@@ -20,7 +20,7 @@ use fjord_wire::{
 };
 
 use super::{Answer, Call, Handler, call::first_of, error::ApiError, leadership};
-use crate::{net::CloseConnection, partition::Leader, security::Operation};
+use crate::{net::CloseConnection, partition::Replica, security::Operation};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -41,7 +41,7 @@ pub struct ListOffsets;
 struct Asked {
     topic: usize,
     partition: ListOffsetsPartition,
-    leader: Result<Arc<Leader>, ErrorCode>,
+    leader: Result<Arc<Replica>, ErrorCode>,
 }
 
 impl Handler for ListOffsets {
@@ -116,7 +116,7 @@ fn answer(asked: &Asked) -> ListOffsetsPartitionResponse {
 }
 
 /// Offset, timestamp and leader epoch.
-fn look_up(leader: &Leader, asked: &ListOffsetsPartition) -> Result<(i64, i64, i32), ErrorCode> {
+fn look_up(leader: &Replica, asked: &ListOffsetsPartition) -> Result<(i64, i64, i32), ErrorCode> {
     leadership::check_epoch(leader, asked.current_leader_epoch)?;
     let bounds = leader.bounds();
     let epoch_at = |offset: u64| leader.log().epoch_at(offset).unwrap_or(-1);
@@ -126,6 +126,8 @@ fn look_up(leader: &Leader, asked: &ListOffsetsPartition) -> Result<(i64, i64, i
         None => (NONE, NONE, -1),
     };
     match asked.timestamp {
+        // The high watermark of a new leader may still be below what its predecessor has shown (KIP-207).
+        LATEST if !leader.is_settled() => Err(ErrorCode::OffsetNotAvailable),
         LATEST => {
             let end = bounds.last_stable;
             let epoch = leader

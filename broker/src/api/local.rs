@@ -11,10 +11,11 @@ use std::{sync::Arc, time::Instant};
 use fjord_wire::{Request, messages::init_producer_id_request::InitProducerIdRequest};
 
 use super::{
-    Answer, Call, Handler, alter_configs, call::LaterAnswer, create_partitions, create_topics,
-    delete_records, delete_topics, describe_cluster, describe_configs, describe_log_dirs,
-    error::ApiError, fetch, groups, incremental_alter_configs, init_producer_id, list_offsets,
-    metadata, produce,
+    Answer, Call, Handler, alter_configs, alter_partition_reassignments, call::LaterAnswer,
+    create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
+    describe_configs, describe_log_dirs, describe_quorum, elect_leaders, error::ApiError, fetch,
+    groups, incremental_alter_configs, init_producer_id, list_offsets,
+    list_partition_reassignments, metadata, produce, raft_voters, unregister_broker,
 };
 use crate::{
     broker::Broker,
@@ -39,6 +40,7 @@ macro_rules! served {
 
 served!(
     alter_configs::AlterConfigs,
+    alter_partition_reassignments::AlterPartitionReassignments,
     create_partitions::CreatePartitions,
     create_topics::CreateTopics,
     delete_records::DeleteRecords,
@@ -46,6 +48,8 @@ served!(
     describe_cluster::DescribeCluster,
     describe_configs::DescribeConfigs,
     describe_log_dirs::DescribeLogDirs,
+    describe_quorum::DescribeQuorum,
+    elect_leaders::ElectLeaders,
     fetch::Fetch,
     groups::DeleteGroups,
     groups::DescribeGroups,
@@ -60,8 +64,12 @@ served!(
     groups::SyncGroup,
     incremental_alter_configs::IncrementalAlterConfigs,
     list_offsets::ListOffsets,
+    list_partition_reassignments::ListPartitionReassignments,
     metadata::Metadata,
     produce::Produce,
+    raft_voters::AddRaftVoter,
+    raft_voters::RemoveRaftVoter,
+    unregister_broker::UnregisterBroker,
 );
 
 /// On whose behalf a request runs.

@@ -13,7 +13,7 @@
 //! - The broker that is asked names itself as the controller, since any broker takes what clients send
 //!   to one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use fjord_wire::{
     ErrorCode,
@@ -97,24 +97,24 @@ impl Handler for Metadata {
 
 /// What a client is told about a partition besides what its metadata says.
 pub(super) struct PartitionState {
-    /// LEADER_NOT_AVAILABLE if it has no leader that is registered.
+    /// LEADER_NOT_AVAILABLE if it has no leader that is there.
     pub error: ErrorCode,
     /// The leader, or -1.
     pub leader_id: i32,
-    /// Replicas on brokers that are not registered.
+    /// Replicas on brokers that are not registered, or fenced.
     pub offline_replicas: Vec<i32>,
 }
 
 /// Whether a partition can be used, as far as its metadata tells.
 pub(super) fn partition_state(image: &Image, partition: &Partition) -> PartitionState {
-    let is_registered = |id: &i32| image.broker(*id).is_some();
+    let is_there = |id: &i32| image.broker(*id).is_some_and(|broker| !broker.fenced);
     let offline_replicas = partition
         .replicas
         .iter()
         .copied()
-        .filter(|id| !is_registered(id))
+        .filter(|id| !is_there(id))
         .collect();
-    let has_leader = partition.leader != NO_LEADER && is_registered(&partition.leader);
+    let has_leader = partition.leader != NO_LEADER && is_there(&partition.leader);
     let (error, leader_id) = match has_leader {
         true => (ErrorCode::None, partition.leader),
         false => (ErrorCode::LeaderNotAvailable, NO_LEADER),
@@ -229,7 +229,7 @@ fn describe_all(call: &Call<MetadataRequest>, image: &Image) -> Vec<MetadataResp
 }
 
 fn describe(call: &Call<MetadataRequest>, image: &Image, topic: &Topic) -> MetadataResponseTopic {
-    let partition = |(partition, index): (&Partition, i32)| {
+    let partition = |(partition, index): (&Arc<Partition>, i32)| {
         let state = partition_state(image, partition);
         MetadataResponsePartition {
             error_code: state.error.code(),

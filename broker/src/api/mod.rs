@@ -19,6 +19,7 @@ pub mod fetch;
 mod table;
 
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_resources;
 mod api_versions;
 mod config_resources;
@@ -29,7 +30,9 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod endpoints;
 mod gather;
 mod groups;
@@ -38,13 +41,17 @@ mod init_producer_id;
 mod leadership;
 mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
 pub mod local;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod raft_voters;
+mod unregister_broker;
+mod update_features;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -60,6 +67,10 @@ use crate::{
     broker::Broker,
     net::{CloseConnection, Reply, RequestContext, Service},
 };
+
+/// Most partitions that one command about named partitions takes: longer requests become several commands, so
+/// that what one of them writes is bounded.
+const MAX_PARTITIONS_PER_COMMAND: usize = 1_000;
 
 /// Serves all APIs of the table on behalf of one broker.
 #[derive(Clone)]

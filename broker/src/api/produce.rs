@@ -1,7 +1,7 @@
 //! Produce (key 0), versions 3 to 13; 0 to 2 are advertised and refused (KAFKA-18659).
 //!
-//! - A record is answered for when it is on disk, whatever `acks` says but 0: with one replica, leader and
-//!   all in-sync replicas are the same. With acks=0 there is no response at all.
+//! - A record is answered for when it is on the leader's disk (`acks=1`), or on those of all in-sync replicas, of
+//!   which there must be `min.insync.replicas` (`acks=all`). With acks=0 there is no response at all.
 //! - One batch for each partition, of format 2 (KIP-98); each is checked down to its records before it is
 //!   queued, and errors are per partition.
 //! - From version 13 on topics come by id (KIP-516); version 8 added errors by record (KIP-467).
@@ -32,7 +32,7 @@ use crate::{
     config::{CompressionType, TimestampType, TopicConfig},
     metadata::{Image, Topic, topic_name},
     net::CloseConnection,
-    partition::Leader,
+    partition::{Acks, Replica},
     security::{Operation, QuotaKind, Resource},
 };
 
@@ -52,7 +52,7 @@ struct Place {
     partition: usize,
     slot: usize,
     append_time_ms: i64,
-    leader: Arc<Leader>,
+    leader: Arc<Replica>,
 }
 
 impl Handler for Produce {
@@ -207,7 +207,7 @@ impl From<ApiError> for Refusal {
 struct Queued {
     slot: usize,
     append_time_ms: i64,
-    leader: Arc<Leader>,
+    leader: Arc<Replica>,
 }
 
 /// Checks and queues the records for one partition.
@@ -217,12 +217,11 @@ fn start_partition(
     data: PartitionProduceData,
     gather: &mut Gather<Result<AppendOutcome, ApiError>>,
 ) -> Result<Queued, Refusal> {
-    let unknown = || Refusal::from(ApiError::from(ErrorCode::UnknownTopicOrPartition));
     let leader = call
         .broker
         .partitions
         .leader(&topic.id, data.index)
-        .ok_or_else(unknown)?;
+        .map_err(|absent| ApiError::from(ErrorCode::from(absent)))?;
     let batch = the_batch(data.records.unwrap_or_default())?;
     let config = leader.config();
     let now_ms = now_ms();
@@ -238,8 +237,12 @@ fn start_partition(
         .inc_by(u64::try_from(batch.header.record_count).unwrap_or(0));
     let waiting = gather.slot();
     let slot = waiting.index();
+    let acks = match call.request.acks {
+        -1 => Acks::All,
+        _ => Acks::Leader,
+    };
     leader
-        .append(batch.bytes, move |result| {
+        .append(batch.bytes, acks, move |result| {
             waiting.fill(result.map_err(ApiError::from));
         })
         .map_err(ApiError::from)?;

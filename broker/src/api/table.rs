@@ -6,12 +6,13 @@ use std::{ops::RangeInclusive, sync::Arc};
 use fjord_wire::{ApiKey, ApiMessage, Reader, messages::request_header::RequestHeader};
 
 use super::{
-    alter_configs, api_versions, call,
+    alter_configs, alter_partition_reassignments, api_versions, call,
     call::{Dispatched, Handler},
     create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
-    describe_configs, describe_log_dirs, describe_topic_partitions, fetch, groups,
-    incremental_alter_configs, init_producer_id, list_config_resources, list_offsets, metadata,
-    offset_for_leader_epoch, produce,
+    describe_configs, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders,
+    fetch, groups, incremental_alter_configs, init_producer_id, list_config_resources,
+    list_offsets, list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
+    raft_voters, unregister_broker, update_features,
 };
 use crate::{broker::Broker, net::RequestContext};
 
@@ -63,11 +64,19 @@ pub(super) static TABLE: &[Entry] = &[
     Entry::of::<describe_log_dirs::DescribeLogDirs>(),
     Entry::of::<create_partitions::CreatePartitions>(),
     Entry::of::<groups::DeleteGroups>(),
+    Entry::of::<elect_leaders::ElectLeaders>(),
     Entry::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
+    Entry::of::<alter_partition_reassignments::AlterPartitionReassignments>(),
+    Entry::of::<list_partition_reassignments::ListPartitionReassignments>(),
     Entry::of::<groups::OffsetDelete>(),
+    Entry::of::<describe_quorum::DescribeQuorum>(),
+    Entry::of::<update_features::UpdateFeatures>(),
     Entry::of::<describe_cluster::DescribeCluster>(),
+    Entry::of::<unregister_broker::UnregisterBroker>(),
     Entry::of::<list_config_resources::ListConfigResources>(),
     Entry::of::<describe_topic_partitions::DescribeTopicPartitions>(),
+    Entry::of::<raft_voters::AddRaftVoter>(),
+    Entry::of::<raft_voters::RemoveRaftVoter>(),
 ];
 
 /// The entry of an API, if it is served.

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cluster::ClusterConfig;
 use super::layers::Sources;
 use super::listeners::{ListenAddress, ListenerConfig};
 use super::topic::TopicConfig;
@@ -17,12 +18,16 @@ use super::topic::TopicConfig;
 pub struct BrokerConfig {
     /// Who this broker is.
     pub node: NodeConfig,
+    /// The cluster that it is one broker of; nothing if it is the only one.
+    pub cluster: Option<ClusterConfig>,
     /// Listeners, connections and requests.
     pub net: NetConfig,
     /// Defaults and limits of the APIs.
     pub api: ApiConfig,
     /// The log.
     pub log: LogConfig,
+    /// Followers and leaders.
+    pub replication: ReplicationConfig,
     /// Consumer groups and committed offsets.
     pub groups: GroupsConfig,
     /// Producer ids and transactions.
@@ -34,6 +39,20 @@ pub struct BrokerConfig {
     /// What holds for a topic without configs of its own (dynamic).
     pub topic_defaults: TopicConfig,
     pub(super) sources: Sources,
+}
+
+/// The value by which Kafka says that a rate is not limited.
+pub const UNLIMITED_RATE: i64 = i64::MAX;
+
+/// Followers and leaders. Rates are in bytes per second.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicationConfig {
+    /// `replica.lag.time.max.ms`.
+    pub lag_time_max: Duration,
+    /// `fjord.replication.catch.up.bytes.per.second` (dynamic).
+    pub catch_up: f64,
+    /// `leader.replication.throttled.rate`, if it limits anything (dynamic).
+    pub leader_throttle: Option<f64>,
 }
 
 /// The gRPC listener.

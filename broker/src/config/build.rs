@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::args::Args;
 use super::broker::BrokerConfig;
+use super::cluster;
 use super::error::{ConfigError, ConfigErrors};
 use super::layers::{DynamicConfigs, Layers, Setting, Sources, StaticValue};
 use super::parts::{data_directories, parse_listeners};
@@ -204,8 +205,13 @@ fn check_together(sources: &Sources) -> Vec<ConfigError> {
         "must be exactly one directory".to_owned(),
         "name one, without commas",
     );
-    if let Err((name, reason)) = parse_listeners(sources) {
-        require(false, name, reason, "correct it, or leave it out");
+    match parse_listeners(sources) {
+        Err((name, reason)) => require(false, name, reason, "correct it, or leave it out"),
+        Ok(listeners) => {
+            if let Err(wrong) = cluster::check(sources, &listeners) {
+                require(false, wrong.name, wrong.reason, wrong.fix);
+            }
+        }
     }
     errors
 }

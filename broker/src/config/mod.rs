@@ -17,6 +17,7 @@
 mod args;
 mod broker;
 mod build;
+mod cluster;
 mod definition;
 mod error;
 mod layers;
@@ -38,8 +39,10 @@ mod tests;
 pub use args::Args;
 pub use broker::{
     ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
-    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
+    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, ReplicationConfig, TransactionsConfig,
+    UNLIMITED_RATE,
 };
+pub use cluster::{ClusterConfig, PeerAddress};
 pub use definition::{ConfigDef, ConfigType, Importance, Update};
 pub use error::{ConfigError, ConfigErrors};
 pub use layers::{DynamicConfigs, Layers, Origin, Setting};

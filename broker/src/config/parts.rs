@@ -1,11 +1,13 @@
 //! Checked values -> the structs of [`BrokerConfig`], one function per component.
 
-use std::time::Duration;
+use std::{thread::available_parallelism, time::Duration};
 
 use super::broker::{
     ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
-    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, TransactionsConfig,
+    LogFormat, NetConfig, NodeConfig, ObservabilityConfig, ReplicationConfig, TransactionsConfig,
+    UNLIMITED_RATE,
 };
+use super::cluster;
 use super::layers::Sources;
 use super::listeners;
 use super::topic::TopicConfig;
@@ -27,9 +29,12 @@ impl BrokerConfig {
                 node_id: node_id(&sources),
                 rack: sources.named("broker.rack").map(Value::into_text),
             },
+            cluster: cluster::cluster(&sources)
+                .expect("the configs of the cluster were checked together"),
             net: net(&sources),
             api: api(&get),
             log: log(&sources),
+            replication: replication(&get),
             groups: groups(&get),
             transactions: transactions(&get),
             observability: ObservabilityConfig {
@@ -54,7 +59,7 @@ impl BrokerConfig {
 }
 
 /// broker.id counts only where node.id was not set; that they agree is checked before.
-fn node_id(sources: &Sources) -> i32 {
+pub(super) fn node_id(sources: &Sources) -> i32 {
     let id = |name: &str| sources.named(name).map_or(-1, Value::into_int);
     match id("broker.id") {
         -1 => id("node.id"),
@@ -96,7 +101,10 @@ fn net(sources: &Sources) -> NetConfig {
     let request_max_bytes = size("socket.request.max.bytes");
     NetConfig {
         listeners: parse_listeners(sources).expect("the listeners were checked together"),
-        network_threads: size("num.network.threads"),
+        network_threads: match size("num.network.threads") {
+            0 => available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
+            threads => threads,
+        },
         io_threads: size("num.io.threads"),
         listen_backlog: get("socket.listen.backlog.size").into_u32(),
         receive_buffer_bytes: buffer_bytes(get("socket.receive.buffer.bytes")),
@@ -165,6 +173,17 @@ fn log(sources: &Sources) -> LogConfig {
             dedupe_buffer_bytes: get("log.cleaner.dedupe.buffer.size").into_size(),
             io_max_bytes_per_second: get("log.cleaner.io.max.bytes.per.second").into_double(),
         },
+    }
+}
+
+fn replication(get: &dyn Fn(&str) -> Value) -> ReplicationConfig {
+    // Far below 2^52, or without meaning.
+    let rate = |name: &str| get(name).into_number() as f64;
+    let throttle = get("leader.replication.throttled.rate").into_number();
+    ReplicationConfig {
+        lag_time_max: get("replica.lag.time.max.ms").into_milliseconds(),
+        catch_up: rate("fjord.replication.catch.up.bytes.per.second"),
+        leader_throttle: (throttle < UNLIMITED_RATE).then_some(throttle.max(1) as f64),
     }
 }
 

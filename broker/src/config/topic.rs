@@ -177,7 +177,7 @@ fn known(name: &str) -> &'static ConfigDef {
 }
 
 /// The value of a topic config that the topic does not set: that of the first of its broker configs
-/// that has one.
+/// that has one, or its own default if there are none.
 pub(super) fn default_value(definition: &ConfigDef, sources: &Sources) -> Value {
     let from_broker = definition.synonyms.iter().find_map(|name| {
         let value = sources.named(name)?;
@@ -189,8 +189,10 @@ pub(super) fn default_value(definition: &ConfigDef, sources: &Sources) -> Value 
             (value, _) => Some(value),
         }
     });
-    from_broker
-        .expect("the last broker config of every topic config has a default, which is tested")
+    from_broker.unwrap_or_else(|| {
+        let text = definition.default.unwrap_or_default();
+        Value::parse(definition, text).expect("defaults are valid, which is tested")
+    })
 }
 
 /// What a broker config of this name is counted in, where its topic config is in milliseconds.

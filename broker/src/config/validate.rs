@@ -1,6 +1,7 @@
 //! What clients may set while the broker runs: the checks of CreateTopics and of the two APIs that
 //! alter configs. Pure functions; their errors become the messages of the responses.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::definition::{ConfigDef, Update};
@@ -9,7 +10,7 @@ use super::table::{broker_config, topic_config};
 use super::value::Value;
 
 /// Why a config is refused, for choosing the error code of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InvalidConfigKind {
     /// There is no config of this name: INVALID_CONFIG.
     Unknown,
@@ -20,7 +21,7 @@ pub enum InvalidConfigKind {
 }
 
 /// A config that is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{key} {reason}")]
 pub struct InvalidConfig {
     /// Name of the config.

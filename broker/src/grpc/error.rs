@@ -101,7 +101,10 @@ fn sentence(error: &ApiError) -> String {
 fn grpc_code(code: ErrorCode) -> Code {
     use ErrorCode as E;
     match code {
-        E::UnknownTopicOrPartition | E::UnknownTopicId | E::GroupIdNotFound => Code::NotFound,
+        E::UnknownTopicOrPartition
+        | E::UnknownTopicId
+        | E::GroupIdNotFound
+        | E::BrokerIdNotRegistered => Code::NotFound,
         E::TopicAlreadyExists => Code::AlreadyExists,
         E::OffsetOutOfRange => Code::OutOfRange,
         E::TopicAuthorizationFailed
@@ -113,6 +116,8 @@ fn grpc_code(code: ErrorCode) -> Code {
             Code::ResourceExhausted
         }
         E::NonEmptyGroup
+        | E::NoReassignmentInProgress
+        | E::ElectionNotNeeded
         | E::GroupSubscribedToTopic
         | E::OutOfOrderSequenceNumber
         | E::InvalidProducerEpoch
@@ -132,6 +137,7 @@ fn grpc_code(code: ErrorCode) -> Code {
         | E::InvalidReplicationFactor
         | E::InvalidReplicaAssignment
         | E::InvalidConfig
+        | E::InvalidUpdateVersion
         | E::InvalidRequest
         | E::InvalidRecord
         | E::UnsupportedCompressionType

@@ -21,10 +21,14 @@ mod groups;
 mod methods;
 mod numbers;
 mod offsets;
+mod plans;
 mod producer;
+mod reassignments;
 mod records;
 mod server;
 mod services;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use self::backend::Backend;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use fjord_proto::v1::{
     AlterTopicRequest, AlterTopicResponse, CreateTopicRequest, CreateTopicResponse,
     DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicRequest, DeleteTopicResponse,
-    DescribeTopicRequest, DescribeTopicResponse, DescribedPartition, ListOffsetsRequest,
-    ListOffsetsResponse, ListTopicsRequest, ListTopicsResponse, ListedOffset, ListedTopic,
-    list_offsets_request::At, topic_service_server::TopicService,
+    DescribeTopicRequest, DescribeTopicResponse, DescribedPartition, ElectLeadersRequest,
+    ElectLeadersResponse, ListOffsetsRequest, ListOffsetsResponse, ListReassignmentsRequest,
+    ListReassignmentsResponse, ListTopicsRequest, ListTopicsResponse, ListedOffset, ListedTopic,
+    ReassignPartitionsRequest, ReassignPartitionsResponse, list_offsets_request::At,
+    topic_service_server::TopicService,
 };
 use fjord_wire::ErrorCode;
 use fjord_wire::messages::{
@@ -23,6 +25,7 @@ use super::{
     configs::{self, Changes, Of},
     error,
     offsets::{self, Place},
+    reassignments,
 };
 use crate::{api::error::ApiError, metadata::Topic};
 
@@ -65,8 +68,8 @@ impl Topics {
     }
 
     fn described(&self, topic: &Topic) -> Vec<DescribedPartition> {
-        let described = |(index, partition): (i32, &crate::metadata::Partition)| {
-            let leader = self.backend.broker().partitions.leader(&topic.id, index);
+        let described = |(index, partition): (i32, &Arc<crate::metadata::Partition>)| {
+            let leader = self.backend.broker().partitions.replica(&topic.id, index);
             let bounds = leader.as_ref().map(|leader| leader.bounds());
             let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
             DescribedPartition {
@@ -274,6 +277,33 @@ impl TopicService for Topics {
         Ok(Response::new(ListOffsetsResponse {
             offsets: found.into_iter().map(listed).collect(),
         }))
+    }
+
+    async fn reassign_partitions(
+        &self,
+        request: Request<ReassignPartitionsRequest>,
+    ) -> Result<Response<ReassignPartitionsResponse>, Status> {
+        let client = self.backend.client(&request);
+        let partitions = reassignments::reassign(&client, request.into_inner()).await?;
+        Ok(Response::new(ReassignPartitionsResponse { partitions }))
+    }
+
+    async fn list_reassignments(
+        &self,
+        request: Request<ListReassignmentsRequest>,
+    ) -> Result<Response<ListReassignmentsResponse>, Status> {
+        let client = self.backend.client(&request);
+        let reassignments = reassignments::list(&client, &request.into_inner()).await?;
+        Ok(Response::new(ListReassignmentsResponse { reassignments }))
+    }
+
+    async fn elect_leaders(
+        &self,
+        request: Request<ElectLeadersRequest>,
+    ) -> Result<Response<ElectLeadersResponse>, Status> {
+        let client = self.backend.client(&request);
+        let partitions = reassignments::elect(&client, request.into_inner()).await?;
+        Ok(Response::new(ElectLeadersResponse { partitions }))
     }
 }
 

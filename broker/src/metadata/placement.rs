@@ -1,9 +1,10 @@
 //! Which brokers get the replicas of new partitions: a pure function of the brokers and their racks.
 //!
 //! As in Kafka, leaders go round the brokers with the racks taking turns, and the replicas of one
-//! partition are on as many racks as there are. Among equals the broker that has got the fewest
-//! replicas of this placement is taken, so that followers are spread as evenly as leaders.
+//! partition are on as many racks as there are. Among equals the broker is taken that has got the fewest
+//! replicas or leaders of this placement, then that which had the fewest before.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A broker that may get replicas.
@@ -13,10 +14,16 @@ pub struct Candidate {
     pub broker_id: i32,
     /// Its rack; brokers without one share a rack of their own.
     pub rack: Option<String>,
+    /// Whether it is fenced: it is taken only where there are not enough others, and never to lead.
+    pub is_fenced: bool,
+    /// Replicas that it has already.
+    pub replica_count: usize,
+    /// Partitions that it has already as their preferred leader.
+    pub leader_count: usize,
 }
 
 /// Why no placement is possible; the messages are Kafka's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PlacementError {
     /// Fewer brokers than replicas.
     #[error(
@@ -29,6 +36,9 @@ pub enum PlacementError {
         /// Brokers there are.
         brokers: usize,
     },
+    /// No broker that could lead.
+    #[error("All brokers are currently fenced.")]
+    AllFenced,
     /// A replication factor of 0.
     #[error("Invalid replication factor 0: the replication factor must be positive.")]
     NoReplicas,
@@ -52,11 +62,14 @@ pub fn place(
             brokers: candidates.len(),
         });
     }
+    if candidates.iter().all(|candidate| candidate.is_fenced) {
+        return Err(PlacementError::AllFenced);
+    }
     let round = interleave_racks(candidates);
-    let mut replica_counts = vec![0_usize; round.len()];
+    let mut placed = vec![Placed::default(); round.len()];
     let placements = (0..partitions).map(|partition| {
-        let leader = (start % round.len() + partition) % round.len();
-        place_one(&round, &mut replica_counts, leader, replication_factor)
+        let turn = (start % round.len() + partition) % round.len();
+        place_one(&round, &mut placed, turn, replication_factor)
     });
     Ok(placements.collect())
 }
@@ -83,12 +96,26 @@ fn interleave_racks(candidates: &[Candidate]) -> Vec<&Candidate> {
         .collect()
 }
 
+/// What one broker gets of this placement.
+#[derive(Clone, Default)]
+struct Placed {
+    replicas: usize,
+    leaders: usize,
+}
+
 fn place_one(
     round: &[&Candidate],
-    replica_counts: &mut [usize],
-    leader: usize,
+    placed: &mut [Placed],
+    turn: usize,
     replication_factor: usize,
 ) -> Vec<i32> {
+    // This placement is spread evenly first, since one topic is often all of the load; what does not
+    // come out even goes to the brokers that have least.
+    let leader = (0..round.len())
+        .map(|distance| (turn + distance) % round.len())
+        .filter(|place| !round[*place].is_fenced)
+        .min_by_key(|place| (placed[*place].leaders, round[*place].leader_count))
+        .expect("some broker is not fenced");
     let mut chosen = vec![leader];
     while chosen.len() < replication_factor {
         let replicas_on_rack = |place: usize| {
@@ -100,13 +127,18 @@ fn place_one(
         let next = (1..round.len())
             .map(|distance| (leader + distance) % round.len())
             .filter(|place| !chosen.contains(place))
-            .min_by_key(|place| (replicas_on_rack(*place), replica_counts[*place]))
+            .min_by_key(|place| {
+                let broker = round[*place];
+                let already = (placed[*place].replicas, broker.replica_count);
+                (broker.is_fenced, replicas_on_rack(*place), already)
+            })
             .expect("there are at least as many brokers as replicas");
         chosen.push(next);
     }
     for place in &chosen {
-        replica_counts[*place] += 1;
+        placed[*place].replicas += 1;
     }
+    placed[leader].leaders += 1;
     chosen
         .into_iter()
         .map(|place| round[place].broker_id)
@@ -128,6 +160,9 @@ mod tests {
             .map(|(id, rack)| Candidate {
                 broker_id: i32::try_from(id).unwrap(),
                 rack: (*rack > 0).then(|| format!("rack-{rack}")),
+                is_fenced: false,
+                replica_count: 0,
+                leader_count: 0,
             })
             .collect()
     }
@@ -165,6 +200,33 @@ mod tests {
             counts.values().all(|count| (29..=31).contains(count)),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn what_does_not_come_out_even_goes_to_the_broker_that_has_least() {
+        let mut brokers = cluster(&[1, 2, 3]);
+        brokers[0].leader_count = 5;
+        brokers[1].leader_count = 4;
+        brokers[0].replica_count = 9;
+        brokers[1].replica_count = 2;
+        brokers[2].replica_count = 9;
+        assert_eq!(place(&brokers, 1, 2, 0), Ok(vec![vec![2, 1]]));
+    }
+
+    #[test]
+    fn fenced_brokers_come_last_and_never_lead() {
+        let mut brokers = cluster(&[1, 2, 3]);
+        brokers[0].is_fenced = true;
+        for placement in place(&brokers, 4, 2, 0).unwrap() {
+            assert!(!placement.contains(&0), "{placement:?}");
+        }
+        for placement in place(&brokers, 4, 3, 0).unwrap() {
+            assert_ne!(placement[0], 0);
+        }
+        for broker in &mut brokers {
+            broker.is_fenced = true;
+        }
+        assert_eq!(place(&brokers, 1, 1, 0), Err(PlacementError::AllFenced));
     }
 
     proptest! {

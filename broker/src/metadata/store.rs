@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use super::{
     Delta, Image,
+    commands::{self, Answer, Command, Conditions, Request},
     delta::Touched,
     records::{DecodeError, EncodedRecord, Record},
 };
@@ -70,6 +71,24 @@ pub enum ExecuteError {
     /// The broker is stopping, or this or an earlier command panicked.
     #[error("the metadata store stopped before the command was carried out")]
     Stopped,
+    /// Nothing was changed. It may work in a moment, when the brokers have elected a leader of the quorum.
+    #[error("the metadata's quorum has no leader that can be reached; nothing was changed")]
+    NoController,
+    /// The leader of the quorum was lost underway.
+    #[error("whether the metadata was changed is not known: its quorum's leader was lost underway")]
+    OutcomeUnknown,
+    /// The command was carried out, but this broker is behind.
+    #[error("the metadata was changed, but this broker has not seen that in time")]
+    NotSeen,
+    /// The leader of the quorum, or this broker, is of a release that does not understand the other's.
+    #[error("the brokers do not understand each other: {0}")]
+    Misunderstood(String),
+}
+
+/// Decides commands somewhere else: at the leader of the metadata's quorum.
+pub trait Decider: Send + Sync {
+    /// Has a command carried out. The future is ready when this broker shows the metadata with it.
+    fn submit(&self, command: Command) -> BoxFuture<Result<Answer, ExecuteError>>;
 }
 
 /// Why the metadata could not be read at start.
@@ -83,16 +102,26 @@ pub enum ReplayError {
     Invalid(String),
 }
 
-/// A cheap handle to the metadata: reads it, and changes it by commands.
+/// A cheap handle to the metadata: reads it, and changes it by commands. Of the only broker of a cluster it is the
+/// whole store; of one of several it is the way to the quorum.
 #[derive(Clone)]
 pub struct MetadataStore {
-    inner: Arc<Inner>,
+    published: Arc<watch::Sender<Arc<Image>>>,
+    place: Place,
+}
+
+/// Where commands are decided.
+#[derive(Clone)]
+enum Place {
+    Here(Arc<Inner>),
+    Elsewhere(Arc<dyn Decider>),
 }
 
 struct Inner {
     log: Box<dyn MetadataLog>,
     observer: Box<dyn ImageObserver>,
-    published: watch::Sender<Arc<Image>>,
+    conditions: Conditions,
+    published: Arc<watch::Sender<Arc<Image>>>,
     /// Held by the command that is being carried out.
     turn: Mutex<Turn>,
 }
@@ -116,11 +145,13 @@ pub fn replay(records: impl IntoIterator<Item = EncodedRecord>) -> Result<Image,
 }
 
 impl MetadataStore {
-    /// Starts from a replayed image, which the observer is shown before this returns.
+    /// Starts from a replayed image, which the observer is shown before this returns. `conditions` are
+    /// what commands are decided by besides the image.
     pub fn open(
         image: Image,
         log: impl MetadataLog + 'static,
         observer: impl ImageObserver + 'static,
+        conditions: Conditions,
     ) -> MetadataStore {
         observer.before_publish(&Image::default(), &image, &Delta::from_nothing(&image));
         info!(
@@ -129,36 +160,88 @@ impl MetadataStore {
             brokers = image.broker_count(),
             "metadata replayed"
         );
+        let published = Arc::new(watch::Sender::new(Arc::new(image)));
         let inner = Inner {
             log: Box::new(log),
             observer: Box::new(observer),
-            published: watch::Sender::new(Arc::new(image)),
+            conditions,
+            published: Arc::clone(&published),
             turn: Mutex::default(),
         };
         MetadataStore {
-            inner: Arc::new(inner),
+            published,
+            place: Place::Here(Arc::new(inner)),
+        }
+    }
+
+    /// The metadata of a broker of several: images as they are published, commands as `decider` carries them out.
+    pub fn of_quorum(
+        published: Arc<watch::Sender<Arc<Image>>>,
+        decider: Arc<dyn Decider>,
+    ) -> MetadataStore {
+        MetadataStore {
+            published,
+            place: Place::Elsewhere(decider),
         }
     }
 
     /// The metadata as it now is.
     pub fn image(&self) -> Arc<Image> {
-        Arc::clone(&self.inner.published.borrow())
+        Arc::clone(&self.published.borrow())
     }
 
     /// Tells of every later image; intermediate ones may be skipped.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Image>> {
-        self.inner.published.subscribe()
+        self.published.subscribe()
     }
 
+    /// Carries a request out. Its outcome is returned once its records are durable and published. Dropping the future
+    /// does not stop a command that has begun.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`]. Of several brokers, only the last three say that something may have been changed.
+    pub async fn submit<R: Request>(&self, request: R) -> Result<R::Outcome, ExecuteError> {
+        match &self.place {
+            Place::Here(inner) => {
+                let deciding = Arc::clone(inner);
+                inner
+                    .execute(move |image| request.decide(image, &deciding.conditions))
+                    .await
+            }
+            Place::Elsewhere(decider) => {
+                let answer = decider.submit(request.into()).await?;
+                let kind = answer.kind();
+                let other = || ExecuteError::Misunderstood(format!("the answer is to {kind}"));
+                R::outcome(answer).ok_or_else(other)
+            }
+        }
+    }
+
+    /// Carries out a command that another broker has handed on.
+    pub async fn submit_command(&self, command: Command) -> Result<Answer, ExecuteError> {
+        match &self.place {
+            Place::Here(inner) => {
+                let deciding = Arc::clone(inner);
+                inner
+                    .execute(move |image| commands::execute(image, &command, &deciding.conditions))
+                    .await
+            }
+            Place::Elsewhere(decider) => decider.submit(command).await,
+        }
+    }
+}
+
+impl Inner {
     /// Carries one command out: `decide` sees the image that all earlier commands made, and its outcome
     /// is returned once its records are durable and published. Dropping the future does not stop a
     /// command that has begun.
-    pub async fn execute<T, F>(&self, decide: F) -> Result<T, ExecuteError>
+    async fn execute<T, F>(self: &Arc<Self>, decide: F) -> Result<T, ExecuteError>
     where
         F: FnOnce(&Image) -> Decision<T> + Send + 'static,
         T: Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
+        let inner = Arc::clone(self);
         // A task of its own, since a client that goes away must not leave a change durable but unseen.
         let task = tokio::spawn(async move {
             let mut turn = inner.turn.lock().await;
@@ -183,28 +266,6 @@ impl MetadataStore {
         })
     }
 
-    /// Like [`MetadataStore::execute`], for commands that may be refused as a whole.
-    pub async fn try_execute<T, E, F>(&self, decide: F) -> Result<Result<T, E>, ExecuteError>
-    where
-        F: FnOnce(&Image) -> Result<Decision<T>, E> + Send + 'static,
-        T: Send + 'static,
-        E: Send + 'static,
-    {
-        self.execute(|image| match decide(image) {
-            Ok(Decision { records, outcome }) => Decision {
-                records,
-                outcome: Ok(outcome),
-            },
-            Err(error) => Decision {
-                records: Vec::new(),
-                outcome: Err(error),
-            },
-        })
-        .await
-    }
-}
-
-impl Inner {
     async fn carry_out(&self, old: &Image, records: Vec<Record>) -> Result<(), MetadataLogError> {
         let encoded = records.iter().map(Record::encode).collect();
         if let Err(log_error) = self.log.append(encoded, now_ms()).await {
@@ -234,7 +295,10 @@ impl Inner {
 }
 
 fn hands_out_numbers(record: &Record) -> bool {
-    matches!(record, Record::Incarnations(_) | Record::ProducerIds(_))
+    matches!(
+        record,
+        Record::Incarnations(_) | Record::ProducerIds(_) | Record::BrokerEpochs(_)
+    )
 }
 
 #[cfg(test)]
@@ -244,8 +308,8 @@ mod tests {
     use super::*;
     use crate::metadata::{
         commands::{
-            self, CreatedTopic,
-            testing::{DEFAULTS, image_with_brokers, new_topic},
+            CreateTopics, CreatedTopic, FenceBroker,
+            testing::{CONDITIONS, DEFAULTS, image_with_brokers, new_topic},
         },
         testing::MemoryLog,
     };
@@ -263,21 +327,22 @@ mod tests {
     fn open(log: &MemoryLog) -> (MetadataStore, Seen) {
         let seen = Seen::default();
         for broker in image_with_brokers(1).brokers() {
-            log.push(Record::Broker(broker.as_ref().clone()).encode());
+            log.push(Record::from(broker.as_ref().clone()).encode());
         }
         let image = replay(log.records()).unwrap();
         (
-            MetadataStore::open(image, log.clone(), Recorder(Arc::clone(&seen))),
+            MetadataStore::open(image, log.clone(), Recorder(Arc::clone(&seen)), CONDITIONS),
             seen,
         )
     }
 
     async fn create(store: &MetadataStore, name: &str) -> Result<CreatedTopic, ExecuteError> {
-        let topic = new_topic(name);
-        let created = store
-            .try_execute(move |image| commands::create_topics(image, &[topic], DEFAULTS))
-            .await?
-            .unwrap();
+        let request = CreateTopics {
+            topics: vec![new_topic(name)],
+            defaults: DEFAULTS,
+            validate_only: false,
+        };
+        let created = store.submit(request).await?.unwrap();
         Ok(created.into_iter().next().unwrap().unwrap())
     }
 
@@ -292,6 +357,22 @@ mod tests {
         let seen = seen.lock().unwrap();
         let created = |delta: &Delta| delta.topics_created.len();
         assert_eq!(seen.iter().map(created).collect::<Vec<_>>(), [0, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_handed_on_is_carried_out_and_answered_in_bytes() {
+        let (store, _) = open(&MemoryLog::default());
+        create(&store, "a").await.unwrap();
+        let request = FenceBroker {
+            broker_id: 0,
+            broker_epoch: 0,
+        };
+        let sent = Command::from(request).encode();
+        let command = Command::decode(&sent).unwrap();
+        let answer = store.submit_command(command).await.unwrap().encode();
+        let outcome = FenceBroker::outcome(Answer::decode(&answer).unwrap());
+        assert_eq!(outcome, Some(Ok(3)));
+        assert!(store.image().broker(0).unwrap().fenced);
     }
 
     #[tokio::test]
@@ -351,7 +432,7 @@ mod tests {
             }
         }
         let image = image_with_brokers(1);
-        let store = MetadataStore::open(image, MemoryLog::default(), Panics);
+        let store = MetadataStore::open(image, MemoryLog::default(), Panics, CONDITIONS);
         assert!(matches!(
             create(&store, "a").await,
             Err(ExecuteError::Stopped)

@@ -1,5 +1,7 @@
 //! Kafka's rules for topic names (`org.apache.kafka.common.internals.Topic`).
 
+use serde::{Deserialize, Serialize};
+
 /// Committed offsets and group state.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Transaction state.
@@ -13,7 +15,7 @@ pub const CLUSTER_METADATA: &str = "__cluster_metadata";
 pub const MAX_LENGTH: usize = 249;
 
 /// Why a name is refused; the message is Kafka's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum TopicNameError {
     /// No characters at all.
     #[error("Topic name is invalid: the empty string is not allowed")]

@@ -280,3 +280,86 @@ pub const DISK_AVAILABLE: Definition = Definition::new(
     Bytes,
     "Bytes left on the file system that holds the data",
 );
+/// Gauge.
+pub const BROKERS: Definition = Definition::new("fjord_brokers", Count, "Brokers of the cluster");
+/// Gauge.
+pub const BROKERS_FENCED: Definition = Definition::new(
+    "fjord_brokers_fenced",
+    Count,
+    "Brokers of the cluster that lead nothing, as they are not connected or not ready",
+);
+/// Gauge.
+pub const PARTITIONS: Definition = Definition::new(
+    "fjord_partitions",
+    Count,
+    "Partitions of which this broker has a replica",
+);
+/// Gauge.
+pub const PARTITIONS_LED: Definition = Definition::new(
+    "fjord_partitions_led",
+    Count,
+    "Partitions that this broker leads",
+);
+/// Gauge.
+pub const PARTITIONS_UNDER_REPLICATED: Definition = Definition::new(
+    "fjord_partitions_under_replicated",
+    Count,
+    "Partitions that this broker leads and of which not all replicas are in sync",
+);
+/// Gauge.
+pub const PARTITIONS_UNDER_MIN_IN_SYNC: Definition = Definition::new(
+    "fjord_partitions_under_min_insync",
+    Count,
+    "Partitions that this broker leads and that take no records with acks=all for want of in-sync replicas",
+);
+/// Gauge.
+pub const PARTITIONS_WITHOUT_LEADER: Definition = Definition::new(
+    "fjord_partitions_without_leader",
+    Count,
+    "Partitions of the cluster that no broker leads",
+);
+/// Counter.
+pub const REPLICATION_CATCH_UP: Definition = Definition::new(
+    "fjord_replication_catch_up",
+    Bytes,
+    "Bytes sent to replicas that were not in sync",
+);
+/// Gauge.
+pub const QUORUM_TERM: Definition =
+    Definition::new("fjord_quorum_term", Count, "Term of the metadata's quorum");
+/// Gauge.
+pub const QUORUM_LEADS: Definition = Definition::new(
+    "fjord_quorum_leads",
+    Count,
+    "1 while this broker leads the metadata's quorum",
+);
+/// Gauge.
+pub const QUORUM_HAS_LEADER: Definition = Definition::new(
+    "fjord_quorum_has_leader",
+    Count,
+    "1 while this broker knows a leader of the metadata's quorum",
+);
+/// Gauge.
+pub const QUORUM_VOTERS: Definition = Definition::new(
+    "fjord_quorum_voters",
+    Count,
+    "Brokers that vote in the metadata's quorum",
+);
+/// Counter.
+pub const QUORUM_COMMITTED: Definition = Definition::new(
+    "fjord_quorum_committed_entries",
+    Count,
+    "Entries of the metadata's log that this broker knows to be committed",
+);
+/// Counter.
+pub const QUORUM_APPLIED: Definition = Definition::new(
+    "fjord_quorum_applied_entries",
+    Count,
+    "Entries of the metadata's log that this broker has applied",
+);
+/// Gauge; only while this broker leads the quorum.
+pub const QUORUM_SINCE_MAJORITY: Definition = Definition::new(
+    "fjord_quorum_since_majority",
+    Seconds,
+    "How long ago the leader of the metadata's quorum sent what a majority has answered",
+);

@@ -25,7 +25,7 @@ pub enum LoggingError {
 }
 
 /// Libraries whose ordinary steps say nothing to an operator; a directive of the filter can bring them back.
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+const QUIET: &str = "fjall=warn,lsm_tree=warn,openraft=error";
 
 /// Sets up logging for the whole process. `filter` is a level, or directives per module in the
 /// syntax of `tracing_subscriber::EnvFilter` (`info,fjord_log=debug`).

@@ -4,6 +4,7 @@
 //! hands to whoever reports into them; there are no globals. [`http`] serves both to Prometheus
 //! and to probes; the gRPC listener repeats readiness to gRPC clients.
 
+pub mod cluster_figures;
 pub mod definitions;
 mod grpc;
 pub mod health;

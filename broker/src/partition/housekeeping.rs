@@ -113,6 +113,8 @@ impl Worker {
                 let changed = self.log.enforce_retention(now_ms());
                 if changed > 0 {
                     info!(partitions = changed, "retention has deleted old records");
+                    self.partitions
+                        .for_each(|replica| replica.log_start_moved());
                 }
             }
             if expiry.is_due(EXPIRE_EVERY) {

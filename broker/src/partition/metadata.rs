@@ -95,7 +95,7 @@ impl MetadataPartition {
             delete_retention_ms: METADATA_DELETE_RETENTION_MS,
             dedupe_bytes: METADATA_DEDUPE_BYTES,
         };
-        partition.set_policies(None, Some(compaction));
+        partition.set_compaction(Some(compaction));
         let path = log.directory().join(COPY_FILE);
         let (copy, found) = MetadataCopy::open(path.clone())
             .map_err(|source| MetadataOpenError::Copy { path, source })?;

@@ -7,7 +7,7 @@ use fjord_log::{Partition, ReadError};
 use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, BatchOptions, Compression};
 use tracing::error;
 
-use super::set::Partitions;
+use super::{replica::Acks, set::Partitions};
 use crate::{
     config::GroupsConfig,
     coordinator::{
@@ -129,9 +129,9 @@ impl OffsetsTopic {
         }
     }
 
-    fn leader(&self, partition: i32) -> Option<Arc<super::Leader>> {
+    fn leader(&self, partition: i32) -> Option<Arc<super::Replica>> {
         let topic_id = self.partitions.topic_id(topic_name::CONSUMER_OFFSETS)?;
-        self.partitions.leader(&topic_id, partition)
+        self.partitions.leader(&topic_id, partition).ok()
     }
 }
 
@@ -163,7 +163,7 @@ impl ShardLog for OffsetsTopic {
             }
         };
         let on_disk = finish.clone();
-        let appended = leader.append(batch, move |result| {
+        let appended = leader.append(batch, Acks::All, move |result| {
             on_disk(
                 result
                     .map(|outcome| i64::try_from(outcome.base_offset).unwrap_or(i64::MAX))
@@ -183,6 +183,10 @@ impl ShardLog for OffsetsTopic {
         let leader = self
             .leader(partition)
             .ok_or_else(|| ReplayFailed::Log("the partition is not here".to_owned()))?;
+        // What is not on all in-sync replicas yet might not stay.
+        if !leader.is_settled() {
+            return Err(ReplayFailed::NotYet);
+        }
         let log = leader.log();
         // A commit that is lost is as if it had not been made: its records are read again. The groups of this
         // partition would otherwise be out of order for ever.

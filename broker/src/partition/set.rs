@@ -1,6 +1,7 @@
-//! The partitions that this broker leads, as the metadata has them.
+//! The partitions of which this broker has a replica, as the metadata has them.
 
 use std::{
+    cell::LazyCell,
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -9,22 +10,40 @@ use fjord_log::{Log, PartitionId};
 use tracing::error;
 use uuid::Uuid;
 
-use super::leader::Leader;
+use super::replica::{Replica, ReplicaOptions};
 use crate::{
-    broker::LiveConfig,
+    broker::{LiveConfig, election_defaults},
+    clock::monotonic_ms,
     config::{BrokerConfig, TopicConfig},
-    metadata::{Delta, Image, ImageObserver, Topic},
+    metadata::{Delta, Image, ImageObserver, Partition, Topic, commands::min_in_sync_replicas},
 };
 
 /// The incarnation id of `__cluster_metadata`, which is there before any metadata is. Ids of all other
 /// partitions are allocated upwards from 0.
 pub const METADATA_PARTITION: PartitionId = PartitionId(u64::MAX);
 
-/// All partitions that this broker leads. It must observe the metadata after [`LiveConfig`] has.
+/// The part of a partition's id in the log that its incarnation takes; the rest tells apart the times at which it came to
+/// this broker.
+const INCARNATION_BITS: u64 = (1 << 48) - 1;
+
+/// Why a partition cannot be used here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHere {
+    /// There is no such partition.
+    Unknown,
+    /// Another broker leads it, or none does now.
+    LedElsewhere,
+}
+
+/// The partitions of one topic, by index; those without a replica on this broker are empty.
+type Replicas = Arc<[Option<Arc<Replica>>]>;
+
+/// All partitions of which this broker has a replica. It must observe the metadata after [`LiveConfig`] has.
 pub struct Partitions {
     log: Arc<Log>,
     live_config: LiveConfig,
-    topics: RwLock<HashMap<Uuid, Arc<[Arc<Leader>]>>>,
+    broker_id: i32,
+    topics: RwLock<HashMap<Uuid, Replicas>>,
     ids: RwLock<HashMap<Arc<str>, Uuid>>,
 }
 
@@ -33,6 +52,7 @@ impl Partitions {
     pub fn new(log: Arc<Log>, live_config: LiveConfig) -> Arc<Self> {
         Arc::new(Self {
             log,
+            broker_id: live_config.get().node.node_id,
             live_config,
             topics: RwLock::default(),
             ids: RwLock::default(),
@@ -52,32 +72,46 @@ impl Partitions {
     }
 
     /// The partition `index` of a topic, if this broker leads it.
-    pub fn leader(&self, topic_id: &Uuid, index: i32) -> Option<Arc<Leader>> {
+    ///
+    /// # Errors
+    ///
+    /// [`NotHere`].
+    pub fn leader(&self, topic_id: &Uuid, index: i32) -> Result<Arc<Replica>, NotHere> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::try_from(index).ok()?;
-        topics.get(topic_id)?.get(index).cloned()
+        let replicas = topics.get(topic_id).ok_or(NotHere::Unknown)?;
+        let index = usize::try_from(index).map_err(|_| NotHere::Unknown)?;
+        let replica = replicas.get(index).ok_or(NotHere::Unknown)?;
+        let replica = replica.as_ref().ok_or(NotHere::LedElsewhere)?;
+        replica.check_leads()?;
+        Ok(Arc::clone(replica))
     }
 
-    /// All partitions of a topic that this broker leads.
-    pub fn of_topic(&self, topic_id: &Uuid) -> Option<Arc<[Arc<Leader>]>> {
+    /// This broker's replica of a partition, whether it leads or follows.
+    pub fn replica(&self, topic_id: &Uuid, index: i32) -> Option<Arc<Replica>> {
+        let index = usize::try_from(index).ok()?;
+        self.of_topic(topic_id)?.get(index)?.clone()
+    }
+
+    /// All partitions of a topic.
+    pub fn of_topic(&self, topic_id: &Uuid) -> Option<Replicas> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics.get(topic_id).cloned()
     }
 
-    /// Calls `each` for every partition.
-    pub fn for_each(&self, mut each: impl FnMut(&Arc<Leader>)) {
+    /// Calls `each` for every replica.
+    pub fn for_each(&self, mut each: impl FnMut(&Arc<Replica>)) {
         let topics: Vec<_> = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
             topics.values().cloned().collect()
         };
         topics
             .iter()
-            .flat_map(|leaders| leaders.iter())
+            .flat_map(|replicas| replicas.iter().flatten())
             .for_each(&mut each);
     }
 
     /// Deletes data that no partition of the metadata claims: what is left of a deletion that a crash
-    /// interrupted. To be called once, when the metadata was replayed without damage.
+    /// interrupted. To be called once, when all of the metadata is known.
     pub fn delete_unclaimed(&self) {
         for id in self.log.unclaimed() {
             if id == METADATA_PARTITION {
@@ -90,41 +124,115 @@ impl Partitions {
         }
     }
 
-    /// Opens the logs of a topic's partitions beyond those that are open.
-    fn open(&self, topic: &Topic, config: &BrokerConfig) {
-        let mut leaders: Vec<Arc<Leader>> = self
+    /// Takes some of a topic's partitions into force: opens and deletes replicas, and tells them their states.
+    fn update(
+        &self,
+        image: &Image,
+        topic: &Topic,
+        indexes: impl Iterator<Item = usize> + Clone,
+        config: &BrokerConfig,
+    ) {
+        let mut replicas: Vec<Option<Arc<Replica>>> = self
             .of_topic(&topic.id)
-            .map(|open| open.to_vec())
+            .map(|known| known.to_vec())
             .unwrap_or_default();
-        let topic_config = Arc::new(TopicConfig::resolve(&topic.configs, config));
-        for (index, partition) in topic.partitions.iter().enumerate().skip(leaders.len()) {
-            let label = format!("{}-{index}", topic.name);
-            let id = PartitionId(partition.incarnation);
-            let log = match self.log.open_partition(id, &label, topic.is_internal()) {
-                Ok(log) => log,
-                Err(failed) => {
-                    // Only a log that has failed or is closed refuses, and then the broker ends.
-                    error!(partition = label, error = %failed, "cannot open a partition's log");
-                    return;
+        replicas.resize(topic.partitions.len(), None);
+        // Most changes open nothing.
+        let topic_config = LazyCell::new(|| Arc::new(TopicConfig::resolve(&topic.configs, config)));
+        for index in indexes.clone() {
+            let (partition, replica) = (&topic.partitions[index], &mut replicas[index]);
+            match partition.replicas.contains(&self.broker_id) {
+                true if replica.is_none() => {
+                    *replica = self.open(topic, index, partition, &topic_config, config);
                 }
-            };
-            let index = i32::try_from(index).expect("a topic's partitions are counted by an i32");
-            let leader = Leader::new(
-                Arc::clone(&topic.name),
-                topic.id,
-                index,
-                partition.leader_epoch,
-                log,
-                Arc::clone(&topic_config),
-            );
-            leader.set_config(Arc::clone(&topic_config), &config.log.cleaner);
-            leaders.push(Arc::new(leader));
+                true => {}
+                false => {
+                    if let Some(replica) = replica.take() {
+                        self.delete(&replica);
+                    }
+                }
+            }
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.insert(topic.id, leaders.into());
+        topics.insert(topic.id, replicas.into());
         drop(topics);
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         ids.insert(Arc::clone(&topic.name), topic.id);
+        drop(ids);
+        self.set_states(image, topic, indexes, config);
+    }
+
+    fn open(
+        &self,
+        topic: &Topic,
+        index: usize,
+        partition: &Partition,
+        topic_config: &Arc<TopicConfig>,
+        config: &BrokerConfig,
+    ) -> Option<Arc<Replica>> {
+        let label = format!("{}-{index}", topic.name);
+        let id = self.id_of(partition);
+        let log = match self.log.open_partition(id, &label, topic.is_internal()) {
+            Ok(log) => log,
+            Err(failed) => {
+                // Only a log that has failed or is closed refuses, and then the broker ends.
+                error!(partition = label, error = %failed, "cannot open a partition's log");
+                return None;
+            }
+        };
+        let replica = Replica::new(ReplicaOptions {
+            topic: Arc::clone(&topic.name),
+            topic_id: topic.id,
+            index: i32::try_from(index).expect("a topic's partitions are counted by an i32"),
+            broker_id: self.broker_id,
+            log,
+            config: Arc::clone(topic_config),
+        });
+        replica.set_config(Arc::clone(topic_config), &config.log.cleaner);
+        Some(Arc::new(replica))
+    }
+
+    /// The id of a partition in this broker's log: of what is there, or one that was never used here. A partition that
+    /// has moved away and comes back must not have its old one, whose deletion the log remembers.
+    fn id_of(&self, partition: &Partition) -> PartitionId {
+        let is_it = |id: PartitionId| {
+            id != METADATA_PARTITION && id.0 & INCARNATION_BITS == partition.incarnation
+        };
+        let fresh = || {
+            // It grows with every change of the partition, of which coming back is one.
+            let turn = u64::try_from(partition.partition_epoch).unwrap_or(0);
+            PartitionId(partition.incarnation | turn << INCARNATION_BITS.count_ones())
+        };
+        self.log.find_unclaimed(is_it).unwrap_or_else(fresh)
+    }
+
+    /// Tells replicas of a topic the states that the metadata has for them.
+    fn set_states(
+        &self,
+        image: &Image,
+        topic: &Topic,
+        indexes: impl Iterator<Item = usize>,
+        config: &BrokerConfig,
+    ) {
+        let defaults = election_defaults(config);
+        let now_ms = monotonic_ms();
+        let Some(replicas) = self.of_topic(&topic.id) else {
+            return;
+        };
+        for index in indexes {
+            if let (partition, Some(replica)) = (&topic.partitions[index], &replicas[index]) {
+                let count = partition.replicas.len();
+                let min_in_sync = min_in_sync_replicas(image, topic, count, defaults);
+                replica.set_state(partition, min_in_sync, now_ms);
+            }
+        }
+    }
+
+    fn delete(&self, replica: &Replica) {
+        if let Err(failed) = self.log.delete_partition(replica.log().id()) {
+            error!(partition = ?replica, error = %failed, "cannot delete a partition's data");
+        }
+        replica.close();
     }
 
     fn close(&self, topic: &Topic) {
@@ -136,20 +244,22 @@ impl Partitions {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&topic.name);
-        for leader in removed.iter().flat_map(|leaders| leaders.iter()) {
-            if let Err(failed) = self.log.delete_partition(leader.log().id()) {
-                error!(partition = ?leader, error = %failed, "cannot delete a partition's data");
-            }
-            leader.close();
-        }
+        removed
+            .iter()
+            .flat_map(|replicas| replicas.iter().flatten())
+            .for_each(|replica| self.delete(replica));
     }
 
-    fn reconfigure(&self, topic: &Topic, config: &BrokerConfig) {
+    fn reconfigure(&self, image: &Image, topic: &Topic, config: &BrokerConfig) {
         let topic_config = Arc::new(TopicConfig::resolve(&topic.configs, config));
-        let leaders = self.of_topic(&topic.id);
-        for leader in leaders.iter().flat_map(|leaders| leaders.iter()) {
-            leader.set_config(Arc::clone(&topic_config), &config.log.cleaner);
+        let replicas = self.of_topic(&topic.id);
+        for replica in replicas
+            .iter()
+            .flat_map(|replicas| replicas.iter().flatten())
+        {
+            replica.set_config(Arc::clone(&topic_config), &config.log.cleaner);
         }
+        self.set_states(image, topic, 0..topic.partitions.len(), config);
     }
 }
 
@@ -159,18 +269,23 @@ impl ImageObserver for Arc<Partitions> {
         for topic in &delta.topics_deleted {
             self.close(topic);
         }
-        let added = delta.partitions_added.iter().map(|(topic, _)| topic);
-        for topic in delta.topics_created.iter().chain(added) {
-            self.open(topic, &config);
+        for topic in &delta.topics_created {
+            self.update(new, topic, 0..topic.partitions.len(), &config);
+        }
+        for (topic, added) in &delta.partitions_added {
+            self.update(new, topic, added.clone(), &config);
+        }
+        for (topic, changed) in &delta.partitions_changed {
+            self.update(new, topic, changed.iter().copied(), &config);
         }
         if delta.broker_configs_changed {
             new.topics()
-                .for_each(|topic| self.reconfigure(topic, &config));
+                .for_each(|topic| self.reconfigure(new, topic, &config));
         } else {
             delta
                 .topic_configs_changed
                 .iter()
-                .for_each(|topic| self.reconfigure(topic, &config));
+                .for_each(|topic| self.reconfigure(new, topic, &config));
         }
     }
 }

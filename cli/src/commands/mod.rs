@@ -5,6 +5,7 @@ mod cluster;
 mod completions;
 mod config;
 mod consume;
+mod dev;
 mod group;
 mod man;
 mod produce;
@@ -27,7 +28,7 @@ pub enum Command {
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Describe the cluster
+    /// Describe the cluster, and move what its brokers have
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Describe and change configs of topics and brokers
@@ -36,6 +37,8 @@ pub enum Command {
     /// Measure throughput and latency
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    /// Run brokers on this machine, to try things with
+    Dev(dev::DevArgs),
     /// Print the completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages into a directory
@@ -56,6 +59,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Cluster(command) => cluster::run(context, command).await,
         Command::Config(command) => config::run(context, command).await,
         Command::Bench(command) => bench::run(context, command).await,
+        Command::Dev(args) => dev::run(context, args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

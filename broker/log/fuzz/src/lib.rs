@@ -176,7 +176,7 @@ pub fn sound_directory() -> Tree {
     }
     let nothing = || Box::new(|_| {});
     partitions[0]
-        .truncate_suffix(100, nothing())
+        .truncate_suffix(100, &|| true, nothing())
         .expect("it is cut");
     append(&partitions[0], batch(3, 1, None), 3);
     partitions[1]
@@ -189,7 +189,7 @@ pub fn sound_directory() -> Tree {
         delete_retention_ms: 0,
         dedupe_bytes: 1 << 20,
     };
-    partitions[2].set_policies(None, Some(policy));
+    partitions[2].set_compaction(Some(policy));
     log.compact(1 << 40, &mut |_| ControlFlow::Continue(()));
     log.delete_partition(PartitionId(4)).expect("it goes");
     log.reclaim();

@@ -164,8 +164,9 @@ impl Log {
     ) -> Result<Option<Plan>, String> {
         let positions = partition.positions();
         let (cleaned_end, delete_horizon) = partition.compaction_state();
-        // A truncation may have made a batch the newest one that was compacted before.
-        let mut newest = positions.durable_end;
+        // What may yet be truncated, and the batch before it, stay. A truncation may have made a batch the newest one
+        // that was compacted before.
+        let mut newest = positions.durable_end.min(partition.high_watermark());
         if let Some(last) = newest.checked_sub(1) {
             partition.visit(self.shared(), last, &mut |base, _| {
                 newest = newest.min(base);

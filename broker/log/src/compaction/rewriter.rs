@@ -97,6 +97,7 @@ impl<'a> Rewriter<'a> {
             max_timestamp: location.max_timestamp,
             payload,
             producer: None,
+            fills_gap: false,
         };
         let completion = self.completion();
         self.partition

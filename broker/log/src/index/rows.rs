@@ -103,6 +103,15 @@ impl PartitionRow {
         due
     }
 
+    /// Nothing is left of which a time is known.
+    pub fn forget_times(&mut self) {
+        self.max_timestamp = -1;
+        self.max_timestamp_offset = 0;
+        self.sampled_timestamp = -1;
+        self.unsampled_bytes = SAMPLE_EVERY;
+        self.trimmed_timestamp = i64::MIN;
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(112);
         for number in [

@@ -140,7 +140,7 @@ impl Indexing {
         self.changes.len() + self.batches.len()
     }
 
-    /// Takes an entry in.
+    /// Takes an entry in. The partitions' bounds are right after it even if the index fails.
     pub fn apply(&mut self, index: &Index, record: &EntryRecord) -> Result<(), IndexError> {
         let header = &record.header;
         self.advance(header.lsn, Lsn::default());
@@ -148,15 +148,18 @@ impl Indexing {
         if header.kind == EntryKind::Snapshot || self.rows.get(&id).is_some_and(|row| row.deleted) {
             return Ok(());
         }
-        match header.kind {
-            EntryKind::Append => self.append(index, record)?,
-            EntryKind::Replace | EntryKind::Relocate => self.rewrite(index, header)?,
-            EntryKind::TruncateSuffix => self.truncate(index, id, header.base_offset)?,
+        let indexed = match header.kind {
+            EntryKind::Append => self.append(index, record),
+            EntryKind::Replace | EntryKind::Relocate => self.rewrite(index, header),
+            EntryKind::TruncateSuffix => self.truncate(index, id, header.base_offset),
             EntryKind::LogStart | EntryKind::Delete => {
                 self.trims.insert(id);
+                Ok(())
             }
-            EntryKind::Epoch | EntryKind::Create | EntryKind::Cleaned | EntryKind::Snapshot => {}
-        }
+            EntryKind::Epoch | EntryKind::Create | EntryKind::Cleaned | EntryKind::Snapshot => {
+                Ok(())
+            }
+        };
         let row = self
             .rows
             .entry(id)
@@ -171,11 +174,11 @@ impl Indexing {
             _ => row.cleaned_end = row.cleaned_end.min(row.extent.log_end),
         }
         self.touched.insert(id);
-        Ok(())
+        indexed
     }
 
-    /// Takes a snapshot in, when the whole log is replayed: files before it may be gone, and with them
-    /// what they said of deletions and truncations.
+    /// Takes in what is known of all partitions, when the whole log is replayed: files before this place may be
+    /// gone or damaged, and with them what they said of appends, deletions and truncations.
     pub fn apply_snapshot(&mut self, index: &Index, extents: &Extents) -> Result<(), IndexError> {
         let known = &extents.partitions;
         for (id, row) in &mut self.rows {
@@ -283,7 +286,8 @@ impl Indexing {
         row.size_bytes += u64::from(header.length);
         *self.size_changes.entry(id).or_default() += i64::from(header.length);
         self.put_batch(header);
-        if self.replaying {
+        // A marker has no record that could be found by its time.
+        if self.replaying && header.length > 0 {
             self.note_late_timestamp(index, header)?;
         }
         Ok(())

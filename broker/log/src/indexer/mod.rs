@@ -85,13 +85,15 @@ impl Indexer {
 
     fn apply(&mut self, fed: &Fed) {
         let result = self.shared.with_open_index(|index| {
+            // Whatever fails, the bounds go on: a rebuild depends on them.
+            let mut result = Ok(());
             for (record, _) in &fed.entries {
-                self.indexing.apply(index, record)?;
+                result = result.and(self.indexing.apply(index, record));
             }
             for forgotten in &fed.forgotten {
-                self.indexing.forget_producers(index, forgotten)?;
+                result = result.and(self.indexing.forget_producers(index, forgotten));
             }
-            Ok(())
+            result
         });
         self.indexing.advance(fed.end, fed.durable);
         match result {
@@ -217,9 +219,11 @@ impl Indexer {
         Ok(())
     }
 
-    /// Wipes the index and fills it from the value log, up to where this thread is.
+    /// Wipes the index and fills it from the value log, up to where this thread is. Partitions keep their bounds,
+    /// whatever the files have lost: an offset that was given to a record is never given to another one.
     fn rebuild(&mut self) -> Result<(), IndexError> {
         let (applied, durable) = (self.indexing.applied(), self.indexing.durable());
+        let bounds = self.indexing.extents();
         let mut rebuilt = None;
         self.shared.replace_index(|| {
             let index =
@@ -227,6 +231,7 @@ impl Indexer {
             rebuilt = Some(recovery::replay_all(
                 &self.shared.files,
                 &index,
+                &bounds,
                 applied,
                 durable,
             )?);

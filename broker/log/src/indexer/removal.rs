@@ -6,6 +6,9 @@ use crate::indexer::fold::Indexing;
 use crate::partition::producers::ProducerTable;
 use crate::types::PartitionId;
 
+/// Rows of batches that are removed with one commit.
+const REMOVED_AT_ONCE: usize = 16_384;
+
 /// Producers that have expired, or were pushed out by others.
 #[derive(Debug)]
 pub(crate) struct Forgotten {
@@ -23,18 +26,13 @@ impl Indexing {
         id: PartitionId,
         log_end: u64,
     ) -> Result<(), IndexError> {
-        self.commit(index)?;
-        let mut batches = Vec::new();
-        index.batches(id, log_end, &mut |base, location| {
-            batches.push((base, location));
-            true
-        })?;
-        for (base, location) in batches {
-            self.drop_batch(id, base, &location);
-        }
+        self.remove_batches(index, id, log_end)?;
         self.remove_times(index, id, i64::MAX, log_end.saturating_sub(1))?;
         if let Some(row) = self.rows.get_mut(&id) {
             row.trimmed_offset = row.trimmed_offset.min(log_end);
+            if log_end == 0 {
+                row.forget_times();
+            }
         }
         for (producer, bytes) in producer_rows(index, id)? {
             let mut table = ProducerTable::default();
@@ -47,6 +45,33 @@ impl Indexing {
         }
         self.touched.insert(id);
         self.commit(index)
+    }
+
+    /// Removes the rows of batches from `log_end` on, some at a time. If the process ends meanwhile, the truncation
+    /// is taken in again: the index is not past it yet.
+    fn remove_batches(
+        &mut self,
+        index: &Index,
+        id: PartitionId,
+        log_end: u64,
+    ) -> Result<(), IndexError> {
+        let mut from = log_end;
+        loop {
+            self.touched.insert(id);
+            self.commit(index)?;
+            let mut batches = Vec::new();
+            index.batches(id, from, &mut |base, location| {
+                batches.push((base, location));
+                batches.len() < REMOVED_AT_ONCE
+            })?;
+            for (base, location) in &batches {
+                self.drop_batch(id, *base, location);
+            }
+            match batches.last() {
+                Some((base, _)) if batches.len() == REMOVED_AT_ONCE => from = base + 1,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Removes the batches that truncations have cut off that are not in the log any more.

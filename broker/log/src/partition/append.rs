@@ -10,7 +10,7 @@ use crate::error::AppendError;
 use crate::indexer::Forgotten;
 use crate::log::Shared;
 use crate::partition::producers::{BatchMetadata, ProducerCheck, ProducerStamp, ProducerTable};
-use crate::partition::{AppendOutcome, Completion, Partition};
+use crate::partition::{AppendOutcome, Completion, Partition, State};
 use crate::queue::{Op, PendingEntry, Work};
 use crate::types::{OFFSET_LIMIT, length_u32};
 use crate::valuelog::entry::{EntryKind, FILE_HEADER, stored_bytes};
@@ -39,7 +39,6 @@ impl Partition {
             BatchHeader::parse(&batch).map_err(|e| AppendError::Malformed(e.to_string()))?;
         let last_offset_delta = u32::try_from(header.last_offset_delta)
             .map_err(|_| AppendError::Malformed("negative last offset delta".into()))?;
-        let max_timestamp = header.max_timestamp;
         let producer = producer_stamp(&batch);
         let mut state = self.lock_undeleted()?;
         if let Some(stamp) = &producer
@@ -53,27 +52,50 @@ impl Partition {
             // The first one may still be on its way: answer when everything queued so far is durable.
             return self.enqueue(&shared, this, Work::Barrier, outcome, done);
         }
-        let base_offset = state.extent.log_end;
-        let last_offset = base_offset + u64::from(last_offset_delta);
-        if last_offset >= OFFSET_LIMIT - 1 {
-            return Err(AppendError::Malformed("no log reaches that far".into()));
-        }
         let entry = PendingEntry {
             kind: EntryKind::Append,
+            base_offset: state.extent.log_end,
+            last_offset_delta,
+            leader_epoch,
+            max_timestamp: header.max_timestamp,
+            payload: batch,
+            producer,
+            fills_gap: false,
+        };
+        check_offsets(&entry)?;
+        self.enqueue_append(&shared, this, &mut state, entry, done)
+    }
+
+    /// Enqueues a batch that begins at the log's end, or a marker over offsets from there on, and takes it into
+    /// account.
+    pub(super) fn enqueue_append(
+        &self,
+        shared: &Shared,
+        this: Arc<Self>,
+        state: &mut State,
+        entry: PendingEntry,
+        done: Completion,
+    ) -> Result<AppendOutcome, AppendError> {
+        let PendingEntry {
             base_offset,
             last_offset_delta,
             leader_epoch,
             max_timestamp,
-            payload: batch,
             producer,
-        };
+            ..
+        } = entry;
+        let is_batch = entry.kind == EntryKind::Append;
+        let last_offset = base_offset + u64::from(last_offset_delta);
         let outcome = AppendOutcome {
             base_offset,
             last_offset,
             duplicate: false,
         };
-        self.enqueue(&shared, this, Work::Entry(entry), outcome, done)?;
-        state.extent.epochs.begin(leader_epoch, base_offset);
+        self.enqueue(shared, this, Work::Entry(entry), outcome, done)?;
+        state.appends_under_way += 1;
+        if is_batch {
+            state.extent.epochs.begin(leader_epoch, base_offset);
+        }
         state.extent.log_end = last_offset + 1;
         if let Some(stamp) = &producer {
             state
@@ -121,13 +143,25 @@ impl Partition {
     /// after it: their generation is old now, and the writer refuses them when it comes to them.
     pub(crate) fn refuse(&self, generation: u32, base_offset: u64) {
         let mut state = self.lock();
+        state.appends_under_way -= 1;
         if self.generation.load(SeqCst) != generation || base_offset >= state.extent.log_end {
             return;
         }
-        state.extent.log_end = base_offset.max(state.durable_end);
+        state.extent.log_end = base_offset.max(state.written_end());
         state.extent.epochs.truncate_suffix(base_offset);
         state.producers.truncate_suffix(base_offset);
         self.generation.store(generation.wrapping_add(1), SeqCst);
+    }
+}
+
+/// Whether a log may reach as far as this entry does.
+pub(super) fn check_offsets(entry: &PendingEntry) -> Result<(), AppendError> {
+    let last_offset = entry
+        .base_offset
+        .saturating_add(u64::from(entry.last_offset_delta));
+    match last_offset < OFFSET_LIMIT - 1 {
+        true => Ok(()),
+        false => Err(AppendError::Malformed("no log reaches that far".into())),
     }
 }
 

@@ -36,6 +36,16 @@ impl Control {
         Self::at(EntryKind::Create, 0)
     }
 
+    /// The log now ends at `log_end`.
+    pub fn truncate_suffix(log_end: u64) -> Self {
+        Self::at(EntryKind::TruncateSuffix, log_end)
+    }
+
+    /// The log now starts at `log_start`.
+    pub fn log_start(log_start: u64) -> Self {
+        Self::at(EntryKind::LogStart, log_start)
+    }
+
     /// Compaction has looked at everything before `end`; the next tombstone may go at `delete_horizon`.
     pub fn cleaned(end: u64, delete_horizon: Option<i64>) -> Self {
         Self {
@@ -46,81 +56,43 @@ impl Control {
 }
 
 impl Partition {
-    /// Removes everything from `log_end` on (a follower that diverged from its leader). Batches go whole:
-    /// if `log_end` lies within one, the log ends where that one began. May be called only while no append
-    /// of this partition is under way. May wait for the disk.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError::Busy`] while an append is under way; [`AppendError::IndexBehind`] if the index cannot
-    /// say where batches begin. If refused, nothing has changed and `done` is not called.
-    pub fn truncate_suffix(&self, log_end: u64, done: Completion) -> Result<(), AppendError> {
-        let shared = self.shared()?;
-        let this = shared.partition(self.id()).ok_or(AppendError::Deleted)?;
-        let before = self.positions();
-        let boundary = self.batch_boundary(&shared, log_end)?;
-        let mut state = self.lock_undeleted()?;
-        if state.durable_end != state.extent.log_end || state.extent.log_end != before.log_end {
-            return Err(AppendError::Busy);
-        }
-        if log_end >= state.extent.log_end {
-            self.enqueue(&shared, this, Work::Barrier, AppendOutcome::default(), done)?;
-            return Ok(());
-        }
-        let control = Control::at(EntryKind::TruncateSuffix, boundary);
-        self.enqueue_control(&shared, this, control, done)?;
-        state.extent.log_end = boundary;
-        state.extent.log_start = state.extent.log_start.min(boundary);
-        state.extent.epochs.truncate_suffix(boundary);
-        state.producers.truncate_suffix(boundary);
-        state.durable_end = boundary;
-        state.cleaned_end = state.cleaned_end.min(boundary);
-        state.truncations += 1;
-        state.recent.truncate_suffix(boundary);
-        Ok(())
-    }
-
-    /// Where the batch that holds `offset` begins; `offset` itself if it begins there, or none holds it.
-    fn batch_boundary(&self, shared: &Arc<Shared>, offset: u64) -> Result<u64, AppendError> {
-        let mut boundary = offset;
-        self.visit(shared, offset, &mut |base, _| {
-            boundary = offset.min(base);
-            false
-        })
-        .map_err(|reason| {
-            tracing::warn!(
-                partition = self.label(),
-                reason,
-                "could not look up a batch"
-            );
-            AppendError::IndexBehind
-        })?;
-        Ok(boundary)
-    }
-
     /// Moves the log's start to `log_start`, if that is forward: what is before it is gone at once.
     ///
     /// # Errors
     ///
     /// If refused, nothing has changed and `done` is not called.
     pub fn set_log_start(&self, log_start: u64, done: Completion) -> Result<(), AppendError> {
+        self.move_log_start(log_start, None, done)
+    }
+
+    /// The same, unless the log was truncated since [`Partition::truncations`] said `truncations`: then what led to
+    /// `log_start` may be gone.
+    pub(crate) fn move_log_start(
+        &self,
+        log_start: u64,
+        truncations: Option<u64>,
+        done: Completion,
+    ) -> Result<(), AppendError> {
         let shared = self.shared()?;
         let this = shared.partition(self.id()).ok_or(AppendError::Deleted)?;
         if log_start >= OFFSET_LIMIT {
             return Err(AppendError::Malformed("no log reaches that far".into()));
         }
         let mut state = self.lock_undeleted()?;
+        if truncations.is_some_and(|seen| seen != state.truncations) {
+            return Err(AppendError::Superseded);
+        }
         if log_start <= state.extent.log_start {
             self.enqueue(&shared, this, Work::Barrier, AppendOutcome::default(), done)?;
             return Ok(());
         }
-        let control = Control::at(EntryKind::LogStart, log_start);
-        self.enqueue_control(&shared, this, control, done)?;
+        self.enqueue_control(&shared, this, Control::log_start(log_start), done)?;
         state.extent.log_start = log_start;
         state.extent.log_end = state.extent.log_end.max(log_start);
         state.durable_end = state.durable_end.max(log_start);
         state.extent.epochs.truncate_prefix(log_start);
         state.recent.truncate_prefix(log_start);
+        state.written.truncate_prefix(log_start);
         Ok(())
     }
 
@@ -192,6 +164,7 @@ impl Partition {
             max_timestamp: control.max_timestamp,
             payload: Bytes::new(),
             producer: None,
+            fills_gap: false,
         };
         let outcome = AppendOutcome::default();
         self.enqueue(shared, this, Work::Entry(entry), outcome, done)
@@ -210,10 +183,14 @@ impl Partition {
     ) -> Result<(), AppendError> {
         let shared = self.shared()?;
         let this = shared.partition(self.id()).ok_or(AppendError::Deleted)?;
-        let state = self.lock_undeleted()?;
-        if entry.base_offset >= state.durable_end || state.truncations != truncations {
+        let mut state = self.lock_undeleted()?;
+        if entry.base_offset >= state.durable_end
+            || state.truncations != truncations
+            || state.truncating
+        {
             return Err(AppendError::Superseded);
         }
+        state.rewritten |= entry.kind == EntryKind::Replace;
         let outcome = AppendOutcome::default();
         self.enqueue(&shared, this, Work::Entry(entry), outcome, done)
             .map(|_| ())

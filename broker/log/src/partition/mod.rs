@@ -1,12 +1,12 @@
 //! A partition's log, as its users hold it.
 //!
 //! ```text
-//! log_start ........ durable_end ........ log_end
-//!     │  readable        │  queued or being written
+//! log_start ........ durable_end ........ written_end ........ log_end
+//!     │  readable        │  for followers     │  queued or being written
 //! ```
 //!
-//! Invariant: `log_start <= durable_end <= log_end`, except that a log start moved to a not yet durable end
-//! takes the durable end along.
+//! Invariant: `log_start <= durable_end <= written_end <= log_end`, except that a log start moved to a not yet
+//! durable end takes the other two along.
 
 mod append;
 mod control;
@@ -15,14 +15,18 @@ pub(crate) mod producers;
 mod publish;
 mod read;
 mod recent;
+mod replica;
 mod times;
+mod truncate;
+mod written;
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub(crate) use crate::partition::append::fits_a_file;
 pub(crate) use crate::partition::control::Control;
 pub use crate::partition::read::{ReadBatches, ReadLimit};
+pub use crate::partition::replica::WrittenHook;
 pub use crate::partition::times::Found;
 
 use crate::compaction::CompactionPolicy;
@@ -33,6 +37,7 @@ use crate::indexer::Forgotten;
 use crate::log::Shared;
 use crate::partition::producers::ProducerTable;
 use crate::partition::recent::Recent;
+use crate::partition::written::Written;
 use crate::retention::RetentionPolicy;
 use crate::types::{Lsn, PartitionId};
 
@@ -57,6 +62,9 @@ pub struct Positions {
     pub log_start: u64,
     /// Offset after the last durable record.
     pub durable_end: u64,
+    /// Offset after the last record that is in the file, synced or not; beyond the durable end only while somebody
+    /// is told of it ([`Partition::on_written`]).
+    pub written_end: u64,
     /// Offset that the next record gets.
     pub log_end: u64,
 }
@@ -78,6 +86,7 @@ pub struct Partition {
     /// Raised when queued appends are taken back; see [`Partition::refuse`].
     generation: AtomicU32,
     deleted: AtomicBool,
+    high_watermark: AtomicU64,
 }
 
 /// What the partition's lock guards.
@@ -85,8 +94,11 @@ struct State {
     /// Where the log will end when all that is queued is written.
     extent: Extent,
     durable_end: u64,
+    /// Entries that make the log longer, enqueued and neither published nor refused.
+    appends_under_way: usize,
     producers: ProducerTable,
     recent: Recent,
+    written: Written,
     size_bytes: u64,
     /// Greatest timestamp of a durable batch, with the batch's base offset.
     max_timestamp: i64,
@@ -97,7 +109,31 @@ struct State {
     delete_horizon: i64,
     /// How often a suffix was truncated: what was read before must not be written again after.
     truncations: u64,
+    /// A suffix is about to be truncated: no batch may get another form until it is.
+    truncating: bool,
+    /// Compaction has given batches another form since the log was opened.
+    rewritten: bool,
     policies: Policies,
+}
+
+impl State {
+    /// Offset after the last record that is in the file and can be read.
+    fn written_end(&self) -> u64 {
+        self.written
+            .end()
+            .map_or(self.durable_end, |end| end.max(self.durable_end))
+    }
+
+    /// Whether the log can be truncated: it `is_wanted` still, no append is under way, and no truncation.
+    fn check_truncation(&self, is_wanted: &dyn Fn() -> bool) -> Result<(), AppendError> {
+        if !is_wanted() {
+            return Err(AppendError::Superseded);
+        }
+        match self.appends_under_way == 0 && !self.truncating {
+            true => Ok(()),
+            false => Err(AppendError::Busy),
+        }
+    }
 }
 
 impl Partition {
@@ -112,14 +148,18 @@ impl Partition {
         let state = State {
             extent: row.extent.clone(),
             durable_end: row.extent.log_end,
+            appends_under_way: 0,
             producers,
             recent: Recent::default(),
+            written: Written::default(),
             size_bytes: row.size_bytes,
             max_timestamp: row.max_timestamp,
             max_timestamp_offset: row.max_timestamp_offset,
             cleaned_end: row.cleaned_end,
             delete_horizon: row.delete_horizon,
             truncations: 0,
+            truncating: false,
+            rewritten: false,
             policies: Policies::default(),
         };
         Self {
@@ -130,6 +170,7 @@ impl Partition {
             state: Mutex::new(state),
             generation: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
+            high_watermark: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -160,6 +201,7 @@ impl Partition {
         Positions {
             log_start: state.extent.log_start,
             durable_end: state.durable_end,
+            written_end: state.written_end(),
             log_end: state.extent.log_end,
         }
     }
@@ -182,7 +224,8 @@ impl Partition {
         self.lock().extent.epochs.epoch_at(offset)
     }
 
-    /// The greatest epoch up to `epoch`, and where it ends: OffsetForLeaderEpoch (KIP-101, KIP-279).
+    /// The greatest epoch up to `epoch`, and where it ends, as far as the log is durable: what a consumer is
+    /// answered (OffsetForLeaderEpoch, KIP-320). Followers are answered by [`Partition::log_end_for_epoch`].
     #[must_use]
     pub fn end_offset_for_epoch(&self, epoch: i32) -> Option<(i32, u64)> {
         let state = self.lock();
@@ -211,16 +254,27 @@ impl Partition {
         }
     }
 
-    /// Says how the partition is cleaned up from now on: by retention, by compaction, by both, or not.
-    pub fn set_policies(
-        &self,
-        retention: Option<RetentionPolicy>,
-        compaction: Option<CompactionPolicy>,
-    ) {
-        self.lock().policies = Policies {
-            retention,
-            compaction,
-        };
+    /// Says what goes by age and size from now on; nothing: it stays.
+    pub fn set_retention(&self, policy: Option<RetentionPolicy>) {
+        self.lock().policies.retention = policy;
+    }
+
+    /// Says whether and how the partition is compacted from now on.
+    pub fn set_compaction(&self, policy: Option<CompactionPolicy>) {
+        self.lock().policies.compaction = policy;
+    }
+
+    /// Says that what is before this offset will never be truncated, as it is on all disks that it should be on.
+    /// Retention and compaction leave alone what is behind it: had it taken the place of something that is before,
+    /// and were truncated then, both would be lost. Until it is said, all that is durable counts.
+    pub fn set_high_watermark(&self, high_watermark: u64) {
+        self.high_watermark.store(high_watermark, SeqCst);
+    }
+
+    /// What [`Partition::set_high_watermark`] was told last.
+    #[must_use]
+    pub fn high_watermark(&self) -> u64 {
+        self.high_watermark.load(SeqCst)
     }
 
     pub(crate) fn policies(&self) -> Policies {

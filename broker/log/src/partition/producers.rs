@@ -142,10 +142,16 @@ impl ProducerTable {
         state.last_timestamp = state.last_timestamp.max(timestamp);
     }
 
-    /// Forgets the batches at `log_end` and after it, and producers of which nothing is left.
+    /// Forgets the batches at `log_end` and after it, and producers of which nothing is left. A producer's batches
+    /// are all of one epoch: with those of its newest epoch it is forgotten.
     pub(crate) fn truncate_suffix(&mut self, log_end: u64) {
         self.producers.retain(|_, state| {
+            let before = state.batches.len();
             state.batches.retain(|b| b.base_offset < log_end);
+            let newest = state.batches.iter().map(|b| b.timestamp).max();
+            if state.batches.len() < before {
+                state.last_timestamp = newest.unwrap_or(-1);
+            }
             !state.batches.is_empty()
         });
     }

@@ -4,14 +4,17 @@ use std::sync::MutexGuard;
 
 use bytes::Bytes;
 
-use crate::partition::{Partition, State};
+use crate::partition::{Partition, State, WrittenHook};
 use crate::types::Lsn;
 use crate::valuelog::entry::{EntryHeader, EntryKind};
 
 impl Partition {
     /// Locks the partition so that the writer can show several entries at once.
     pub(crate) fn publishing(&self) -> Publishing<'_> {
-        Publishing { state: self.lock() }
+        Publishing {
+            state: self.lock(),
+            written_end_moved: false,
+        }
     }
 
     /// Drops recent data before `end` from memory; the places stay until they are indexed.
@@ -28,30 +31,44 @@ impl Partition {
 /// The writer's view of a partition whose entries have become durable.
 pub(crate) struct Publishing<'a> {
     state: MutexGuard<'a, State>,
+    written_end_moved: bool,
 }
 
 impl Publishing<'_> {
-    pub fn entry(&mut self, header: &EntryHeader, data: Bytes) {
+    /// Takes an entry in; `extends_log` says whether the log's end has moved with it.
+    pub fn entry(&mut self, header: &EntryHeader, data: Bytes, extends_log: bool) {
         let state = &mut *self.state;
-        // Its old place may be given back soon.
-        if matches!(header.kind, EntryKind::Replace | EntryKind::Relocate) {
-            state.recent.leave_to_index(header.last_offset());
-        }
-        if header.kind != EntryKind::Append {
+        if !extends_log {
+            // Its old place may be given back soon.
+            if matches!(header.kind, EntryKind::Replace | EntryKind::Relocate) {
+                state.recent.leave_to_index(header.last_offset());
+            }
             return;
         }
+        state.appends_under_way -= 1;
         let end = header.last_offset() + 1;
         if end > state.extent.log_end {
             return;
         }
+        self.written_end_moved |= end > state.written_end();
+        state.written.published(header.lsn);
         state.durable_end = state.durable_end.max(end);
         state.size_bytes += u64::from(header.length);
-        if header.max_timestamp > state.max_timestamp {
+        if header.length > 0 && header.max_timestamp > state.max_timestamp {
             state.max_timestamp = header.max_timestamp;
             state.max_timestamp_offset = header.base_offset;
         }
         state
             .recent
             .push(header.base_offset, header.location(), data);
+    }
+
+    /// Ends it; returns whom to tell that the written end has moved, which it has if the entries were not shown when
+    /// they were written.
+    pub fn finish(self) -> Option<WrittenHook> {
+        match self.written_end_moved {
+            true => self.state.written.hook.clone(),
+            false => None,
+        }
     }
 }

@@ -88,6 +88,13 @@ enum Asked {
     Changed,
 }
 
+/// Up to where a read goes at the most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upto {
+    Durable,
+    Written,
+}
+
 /// How a read goes on.
 enum Plan {
     /// From memory.
@@ -107,8 +114,18 @@ impl Partition {
         limit: impl Into<ReadLimit>,
         end: u64,
     ) -> Option<Result<ReadBatches, ReadError>> {
-        let limit = limit.into();
-        match self.plan(Wanted { offset, limit, end }) {
+        self.read_memory(offset, limit.into(), end, Upto::Durable)
+    }
+
+    /// Reads what is in memory.
+    pub(super) fn read_memory(
+        &self,
+        offset: u64,
+        limit: ReadLimit,
+        end: u64,
+        upto: Upto,
+    ) -> Option<Result<ReadBatches, ReadError>> {
+        match self.plan(Wanted { offset, limit, end }, upto) {
             Ok(Plan::Done(found)) => Some(Ok(found)),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
@@ -133,7 +150,7 @@ impl Partition {
         let shared = self.shared.upgrade().ok_or(ReadError::Deleted)?;
         let mut attempts = 0;
         loop {
-            let places = match self.plan(wanted)? {
+            let places = match self.plan(wanted, Upto::Durable)? {
                 Plan::Done(found) => return Ok(found),
                 Plan::Fetch(places) => places,
                 Plan::Ask { recent_from } => match self.ask_index(&shared, wanted, recent_from)? {
@@ -177,13 +194,15 @@ impl Partition {
         error
     }
 
-    fn plan(&self, wanted: Wanted) -> Result<Plan, ReadError> {
+    fn plan(&self, wanted: Wanted, upto: Upto) -> Result<Plan, ReadError> {
         let state = self.lock();
         if self.is_deleted() {
             return Err(ReadError::Deleted);
         }
         let Wanted { offset, end, .. } = wanted;
-        let (log_start, log_end) = (state.extent.log_start, state.durable_end);
+        let written = (upto == Upto::Written).then_some(&state.written);
+        let log_end = written.map_or(state.durable_end, |_| state.written_end());
+        let log_start = state.extent.log_start;
         if offset < log_start || offset > log_end {
             return Err(ReadError::OffsetOutOfRange {
                 offset,
@@ -196,17 +215,26 @@ impl Partition {
         if offset >= end {
             return Ok(Plan::Done(found));
         }
-        let recent_from = state.recent.first_offset().unwrap_or(log_end);
+        let first = state.recent.first_offset();
+        let recent_from = first.or_else(|| written?.first_offset()).unwrap_or(log_end);
         if offset < recent_from {
             return Ok(Plan::Ask { recent_from });
         }
         let mut places = Vec::new();
         let mut place_bytes = 0;
-        for batch in state.recent.from(offset) {
+        let written = written.into_iter().flat_map(|written| written.from(offset));
+        for batch in state.recent.from(offset).chain(written) {
             let fits = batch.last_offset() < end
                 && wanted.takes(found.bytes + place_bytes, batch.location.length);
             if !fits {
                 break;
+            }
+            // A marker over offsets that the leader had nothing of.
+            if batch.location.length == 0 {
+                if places.is_empty() {
+                    found.next_offset = batch.last_offset() + 1;
+                }
+                continue;
             }
             match &batch.data {
                 Some(data) if places.is_empty() => found.push(batch.last_offset(), data.clone()),

@@ -62,8 +62,9 @@ pub(crate) struct FileLimits {
 
 impl Files {
     /// Opens all files in `directory`, which is made if it is not there.
-    pub fn open(directory: &Path, limits: FileLimits, bypass: Bypass) -> io::Result<Self> {
+    pub fn open(directory: &Path, limits: FileLimits) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
+        let bypass = Bypass::default();
         let mut open = BTreeMap::new();
         let mut free = Vec::new();
         let mut sidecars = Vec::new();

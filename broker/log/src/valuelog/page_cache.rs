@@ -205,7 +205,7 @@ mod tests {
             reserve_bytes: 0,
             recycled_files: 0,
         };
-        let files = Files::open(directory, limits, Bypass::default()).unwrap();
+        let files = Files::open(directory, limits).unwrap();
         files.make(1, 0, Room::Free).unwrap().file
     }
 

@@ -19,6 +19,8 @@ use crate::valuelog::sidecar::{EntryRecord, SidecarWriter};
 pub(super) const RESERVE_SHARE: u32 = 16;
 pub(super) const RESERVE_MOST: u32 = 1 << 20;
 
+/// What the page cache holds, and the disk reads and writes, are whole pages.
+pub(super) const PAGE_BYTES: u32 = 4096;
 /// Only of pieces from this size on does it show what a byte costs.
 const LARGE_PIECE_BYTES: usize = 64 << 10;
 
@@ -45,9 +47,35 @@ pub(super) struct Group {
 }
 
 impl Current {
-    /// Writes what of the group is not in the file yet.
-    pub fn write(&self, group: &mut Group) -> io::Result<()> {
-        let piece = &group.buffer[group.written..];
+    /// Writes what of the group is not in the file yet, up to the last whole page.
+    pub fn write_pages(&self, group: &mut Group) -> io::Result<()> {
+        let end = self.position + length_u32(group.buffer.len());
+        let begun = (end % PAGE_BYTES) as usize;
+        let whole = group.buffer.len().saturating_sub(begun);
+        self.write(group, whole)
+    }
+
+    /// Writes what of the group is not in the file yet, and zeros up to the end of the page: if a page is not written
+    /// whole, the kernel has to read it before.
+    pub fn write_rest(&self, group: &mut Group) -> io::Result<()> {
+        let length = group.buffer.len();
+        let end = self.position + length_u32(length);
+        let padded = end
+            .next_multiple_of(PAGE_BYTES)
+            .min(self.file.capacity.max(end));
+        group.buffer.resize(length + (padded - end) as usize, 0);
+        let written = self.write(group, group.buffer.len());
+        group.buffer.truncate(length);
+        group.written = group.written.min(length);
+        written
+    }
+
+    /// Writes the group up to byte `end` of it.
+    fn write(&self, group: &mut Group, end: usize) -> io::Result<()> {
+        if end <= group.written {
+            return Ok(());
+        }
+        let piece = &group.buffer[group.written..end];
         let position = self.position + length_u32(group.written);
         if piece.len() < LARGE_PIECE_BYTES {
             self.file.write_at(piece, position)?;
@@ -59,7 +87,7 @@ impl Current {
                 time: processor_time().saturating_sub(before),
             });
         }
-        group.written = group.buffer.len();
+        group.written = end;
         Ok(())
     }
 

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! take what waits (at most one group) ─► refuse what cannot be written ─► header+payload of each into one
-//! buffer ─► written in pieces ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
+//! buffer ─► written in pieces ─► shown to followers, if there are any ─► one fdatasync ─► publish to partitions ─► complete ─► hand over to the indexer
 //!                               └─ from here on other threads, if there is more to write: see [`pipeline`]
 //! ```
 //!
-//! There is no timer: what arrives during one sync makes the next group. Wherever something is refused, or
-//! another file begins, everything before is published first: a group in flight is always a whole one, and all
-//! groups in flight are in one file.
+//! There is no timer: what arrives during one sync makes the next group. Pages are written whole, with zeros
+//! behind the last entry. Wherever something is refused, or another file begins, everything before is published
+//! first: a group in flight is always a whole one, and all groups in flight are in one file.
 
 mod group;
 mod pipeline;
@@ -16,10 +16,11 @@ mod publisher;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
-use self::group::{Current, Group, RESERVE_MOST, RESERVE_SHARE};
+use self::group::{Current, Group, PAGE_BYTES, RESERVE_MOST, RESERVE_SHARE};
 use self::pipeline::Pipeline;
 use self::publisher::{Publisher, Written};
 use crate::error::AppendError;
@@ -45,6 +46,9 @@ const GROUP_SHARE: u32 = 4;
 const PIECE_BYTES: usize = 256 << 10;
 /// A group takes at most so many bytes: while it is synced, the next one is written.
 const GROUP_BYTES: u32 = 1 << 20;
+/// With so much waiting, other threads take over when a group is written. With less, handing over would take longer
+/// than what it saves.
+const MUCH_BYTES: usize = 256 << 10;
 /// The id under which snapshots stand; no partition has it.
 const NO_PARTITION: PartitionId = PartitionId(0);
 
@@ -122,7 +126,8 @@ impl Writer {
         let mut group = Group::default();
         let bytes: u32 = ops.iter().map(Op::stored_bytes).sum();
         if bytes > 0 {
-            group.buffer = self.buffers.take(bytes as usize);
+            // With room for what fills the last page.
+            group.buffer = self.buffers.take((bytes + PAGE_BYTES) as usize);
             if let Err(error) = self
                 .fill(&mut group, &mut ops)
                 .and_then(|()| self.write_rest(&mut group))
@@ -134,15 +139,21 @@ impl Writer {
             Durability::Fsync => bytes > 0,
             Durability::Os => ops.iter().any(|op| matches!(op.work, Work::Sync)),
         };
-        let more = !self.shared.queue.is_empty();
-        self.pipeline
-            .submit(self.written(ops, group, must_sync), more)
+        let more = self.shared.queue.bytes() >= MUCH_BYTES;
+        let written = self.written(ops, group, must_sync);
+        if self.shared.shows_written.load(Relaxed) {
+            written.show();
+        }
+        self.pipeline.submit(written, more)
     }
 
     fn written(&self, ops: Vec<Op>, group: Group, must_sync: bool) -> Written {
         Written {
             ops,
-            group,
+            buffer_bytes: group.buffer.capacity(),
+            buffer: group.buffer.freeze(),
+            records: group.records,
+            cost: group.cost,
             file: self.current.as_ref().map(|current| current.file.clone()),
             must_sync,
             end: self.end(),
@@ -162,7 +173,7 @@ impl Writer {
                 group.push(op.partition.id(), entry, place, durable);
                 entry.payload = Bytes::new();
                 if group.buffer.len() - group.written >= PIECE_BYTES {
-                    current.write(group)?;
+                    current.write_pages(group)?;
                 }
             }
         }
@@ -213,7 +224,7 @@ impl Writer {
             }
         }
         let mut taken = 0;
-        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+        let mut admitted = Vec::new();
         for op in ops {
             let needed = taken + u64::from(op.stored_bytes());
             let fits = self
@@ -224,10 +235,10 @@ impl Writer {
                 taken = needed;
                 admitted.push(op);
             } else {
-                refused.push(op);
+                // At once: what was enqueued after it, and depends on it, is stale then.
+                self.refuse(vec![op]);
             }
         }
-        self.refuse(refused);
         Ok(admitted)
     }
 
@@ -283,6 +294,7 @@ impl Writer {
             max_timestamp: -1,
             payload: Bytes::copy_from_slice(snapshot),
             producer: None,
+            fills_gap: false,
         };
         let mut group = Group::default();
         let place = current.place(&group.buffer);
@@ -303,7 +315,7 @@ impl Writer {
         let Some(current) = self.current.as_mut() else {
             return Ok(());
         };
-        current.write(group)?;
+        current.write_rest(group)?;
         current.position += length_u32(group.buffer.len());
         for record in &group.records {
             current.sidecar.push(record);

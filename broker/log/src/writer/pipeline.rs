@@ -93,7 +93,7 @@ impl Pipeline {
     /// is busy, else here and now.
     pub fn submit(&self, written: Written, more: bool) -> io::Result<()> {
         let mut state = self.handover.lock();
-        let bytes = written.group.written;
+        let bytes = written.buffer.len();
         let limit = self.handover.shared.options.group_bytes as usize;
         let fits = |state: &State| state.waiting_bytes + bytes <= limit;
         while !state.waiting.is_empty() && !fits(&state) && !state.ended {

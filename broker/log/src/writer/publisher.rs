@@ -4,26 +4,74 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::group::Group;
+use bytes::Bytes;
+
 use crate::log::Shared;
 use crate::partition::Partition;
 use crate::queue::{Op, Work};
 use crate::ring::Ring;
 use crate::types::{Lsn, length_u32};
-use crate::valuelog::entry::ENTRY_HEADER;
+use crate::valuelog::entry::{ENTRY_HEADER, EntryHeader};
 use crate::valuelog::file::ValueLogFile;
-use crate::valuelog::page_cache::PageCache;
+use crate::valuelog::page_cache::{PageCache, WriteCost};
+use crate::valuelog::sidecar::EntryRecord;
 
 /// A group that is in its file, and what it was written for.
 pub(super) struct Written {
     pub ops: Vec<Op>,
-    pub group: Group,
+    /// What is in the file: the entries after each other.
+    pub buffer: Bytes,
+    /// Bytes that the buffer takes, used or not.
+    pub buffer_bytes: usize,
+    /// An entry for each operation that is to write one; without operations, that of a snapshot.
+    pub records: Vec<EntryRecord>,
+    /// What it took to write them, in large pieces.
+    pub cost: WriteCost,
     /// The file that it is in; nothing if there was nothing to write yet.
     pub file: Option<Arc<ValueLogFile>>,
     /// Whether the file must be synced before the operations are done.
     pub must_sync: bool,
     /// Where the log ends with this group.
     pub end: Lsn,
+}
+
+impl Written {
+    /// Shows the batches to those who may have them before they are synced, and tells them.
+    pub fn show(&self) {
+        let mut records = self.records.iter();
+        let mut start = 0usize;
+        for ops in self
+            .ops
+            .chunk_by(|a, b| Arc::ptr_eq(&a.partition, &b.partition))
+        {
+            let mut appended = Vec::with_capacity(ops.len());
+            for op in ops {
+                if let Work::Entry(entry) = &op.work
+                    && let Some(EntryRecord { header, .. }) = records.next()
+                {
+                    if entry.extends_log() {
+                        appended.push((header, start));
+                    }
+                    start += header.stored_bytes() as usize;
+                }
+            }
+            let appended = appended.into_iter();
+            let appended =
+                appended.map(|(header, at)| (header, payload_of(&self.buffer, at, header)));
+            if let Some(hook) = ops
+                .first()
+                .and_then(|op| op.partition.show_written(appended))
+            {
+                hook();
+            }
+        }
+    }
+}
+
+/// The payload of an entry that begins at byte `start` of its group.
+fn payload_of(buffer: &Bytes, start: usize, header: &EntryHeader) -> Bytes {
+    let payload = start + ENTRY_HEADER as usize;
+    buffer.slice(payload..payload + header.length as usize)
 }
 
 /// See the module's documentation.
@@ -47,15 +95,15 @@ impl Publisher {
     pub fn publish(&mut self, written: Written, durable: Lsn) {
         let Written {
             ops,
-            group,
+            buffer,
+            buffer_bytes,
+            records,
+            cost,
             file,
             end,
             ..
         } = written;
-        let group_bytes = group.buffer.capacity();
-        let cost = group.cost;
-        let buffer = group.buffer.freeze();
-        let mut records = group.records.into_iter();
+        let mut records = records.into_iter();
         let mut fed = Vec::with_capacity(records.len());
         let mut partitions: Vec<Arc<Partition>> = Vec::new();
         let mut start = 0usize;
@@ -68,18 +116,19 @@ impl Publisher {
                 .is_some_and(|op| Arc::ptr_eq(&op.partition, &partition))
             {
                 let Some(op) = ops.pop_front() else { break };
-                if matches!(op.work, Work::Entry(_))
+                if let Work::Entry(entry) = &op.work
                     && let Some(record) = records.next()
                 {
-                    let payload = start + ENTRY_HEADER as usize;
-                    let data = buffer.slice(payload..payload + record.header.length as usize);
-                    published.entry(&record.header, data);
+                    let data = payload_of(&buffer, start, &record.header);
+                    published.entry(&record.header, data, entry.extends_log());
                     start += record.header.stored_bytes() as usize;
                     fed.push((record, Some(partition.clone())));
                 }
                 completed.push(op);
             }
-            drop(published);
+            if let Some(hook) = published.finish() {
+                hook();
+            }
             partitions.push(partition);
         }
         // A snapshot belongs to no partition, and nobody waits for it.
@@ -91,7 +140,7 @@ impl Publisher {
             self.page_cache.wrote(&file, from, end.position(), cost);
         }
         if start > 0 {
-            self.ring.push(buffer, group_bytes, end, partitions);
+            self.ring.push(buffer, buffer_bytes, end, partitions);
             self.shared
                 .counters
                 .recent_bytes

@@ -14,7 +14,10 @@ use fjord_log::{
     AppendError, AppendOutcome, CompactionPolicy, Completion, Log, LogOptions, Partition,
     PartitionId,
 };
-use fjord_wire::records::{Batch, BatchBuilder, BatchHeader, BatchOptions, verify_batch};
+use fjord_wire::records::{
+    Batch, BatchBuilder, BatchHeader, BatchOptions, set_base_offset, set_partition_leader_epoch,
+    verify_batch,
+};
 
 /// A record as the tests see it: offset, timestamp, key, value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,9 +133,56 @@ pub fn append(
     Ok(outcome)
 }
 
+/// The batch as a leader has it that appended it at `base` under `epoch`.
+pub fn stored(batch: &[u8], base: u64, epoch: i32) -> Bytes {
+    let mut batch = batch.to_vec();
+    set_base_offset(&mut batch, i64::try_from(base).unwrap()).unwrap();
+    set_partition_leader_epoch(&mut batch, epoch).unwrap();
+    batch.into()
+}
+
+/// A batch of `count` offsets without records.
+pub fn empty_batch(count: usize, timestamp: i64) -> Bytes {
+    let mut builder = BatchBuilder::new(0, BatchOptions::default());
+    let last = i64::try_from(count).unwrap() - 1;
+    builder.extend_to(last, timestamp).unwrap();
+    builder.build().unwrap()
+}
+
+/// Appends a leader's batch and waits until it is durable.
+pub fn append_replica(partition: &Partition, batch: Bytes) -> Result<AppendOutcome, AppendError> {
+    let (done, answer) = completion();
+    let assigned = partition.append_replica(batch, done)?;
+    let outcome = wait(&answer)?;
+    assert_eq!(outcome, assigned, "offsets are the ones first told");
+    Ok(outcome)
+}
+
+pub fn truncate_all(
+    partition: &Partition,
+    start_offset: u64,
+) -> Result<AppendOutcome, AppendError> {
+    let (done, answer) = completion();
+    partition.truncate_all(start_offset, &|| true, done)?;
+    wait(&answer)
+}
+
+pub fn begin_epoch(partition: &Partition, epoch: i32) -> Result<AppendOutcome, AppendError> {
+    let (done, answer) = completion();
+    partition.begin_epoch(epoch, done)?;
+    wait(&answer)
+}
+
+/// Waits until nothing of the partition is under way.
+pub fn barrier(partition: &Partition) -> Result<AppendOutcome, AppendError> {
+    let (done, answer) = completion();
+    partition.barrier(done)?;
+    wait(&answer)
+}
+
 pub fn truncate(partition: &Partition, log_end: u64) -> Result<AppendOutcome, AppendError> {
     let (done, answer) = completion();
-    partition.truncate_suffix(log_end, done)?;
+    partition.truncate_suffix(log_end, &|| true, done)?;
     wait(&answer)
 }
 
@@ -199,6 +249,12 @@ pub fn rows_at(batch: &Bytes, base: u64) -> Vec<Row> {
     let mut rows = rows(std::slice::from_ref(batch));
     rows.iter_mut().for_each(|row| row.offset += base);
     rows
+}
+
+/// How many offsets a batch takes.
+pub fn offsets_of(batch: &Bytes) -> u64 {
+    let header = BatchHeader::parse(batch).unwrap();
+    u64::try_from(header.last_offset_delta).unwrap() + 1
 }
 
 /// Copies a data directory as a crash would leave it: no lock, no mark of a stop in order, and an index

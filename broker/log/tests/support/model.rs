@@ -18,6 +18,8 @@ pub struct Model {
     pub rows: BTreeMap<u64, Row>,
     /// Where batches began when they were appended.
     pub bases: BTreeSet<u64>,
+    /// Where the markers over offsets begin and end that the leader had nothing of.
+    pub gaps: BTreeMap<u64, u64>,
     /// Leader epochs and where they begin.
     pub epochs: Vec<(i32, u64)>,
     pub sent: BTreeMap<i64, Vec<Sent>>,
@@ -31,26 +33,58 @@ pub struct Model {
 
 impl Model {
     pub fn append(&mut self, rows: &[Row], epoch: i32, producer: Option<Producer>) {
-        let base = self.log_end;
-        self.bases.insert(base);
-        if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
-            self.epochs.retain(|(_, start)| *start < base);
-            self.epochs.push((epoch, base));
+        self.append_replica(self.log_end, rows.len() as u64, rows, epoch, producer);
+    }
+
+    /// A leader's batch of `offsets` offsets at `base`, which may be behind the log's end.
+    pub fn append_replica(
+        &mut self,
+        base: u64,
+        offsets: u64,
+        rows: &[Row],
+        epoch: i32,
+        producer: Option<Producer>,
+    ) {
+        if base > self.log_end {
+            self.bases.insert(self.log_end);
+            self.gaps.insert(self.log_end, base);
         }
+        self.bases.insert(base);
+        self.log_end = base;
+        self.begin_epoch(epoch);
         for row in rows {
             self.rows.insert(row.offset, row.clone());
-            self.log_end = row.offset + 1;
         }
+        self.log_end = base + offsets;
         if let Some(producer) = producer {
             let sent = self.sent.entry(producer.id).or_default();
-            sent.push((producer, base, rows.len() as u64));
+            sent.push((producer, base, offsets));
             if sent.len() > REMEMBERED {
                 sent.remove(0);
             }
         }
     }
 
+    pub fn begin_epoch(&mut self, epoch: i32) {
+        let start = self.log_end;
+        if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
+            self.epochs.retain(|(_, before)| *before < start);
+            self.epochs.push((epoch, start));
+        }
+    }
+
+    /// The log begins anew and empty at `start`.
+    pub fn truncate_all(&mut self, start: u64) {
+        *self = Self {
+            log_start: start,
+            log_end: start,
+            forgetful: self.forgetful,
+            ..Self::default()
+        };
+    }
+
     pub fn truncate_suffix(&mut self, log_end: u64) {
+        self.epochs.retain(|(_, start)| *start < log_end);
         if log_end >= self.log_end {
             return;
         }
@@ -58,9 +92,9 @@ impl Model {
         self.log_start = self.log_start.min(log_end);
         self.rows.split_off(&log_end);
         self.bases.split_off(&log_end);
+        self.gaps.split_off(&log_end);
         self.doubtful.split_off(&log_end);
         self.tombstones.split_off(&log_end);
-        self.epochs.retain(|(_, start)| *start < log_end);
         for sent in self.sent.values_mut() {
             sent.retain(|(_, base, _)| *base < log_end);
         }
@@ -143,6 +177,17 @@ impl Model {
             .get(at + 1)
             .map_or(self.log_end, |(_, start)| *start);
         Some((self.epochs[at].0, end))
+    }
+
+    /// Where the log ends when it is cut off at `offset`: where a batch begins, and no marker ends.
+    pub fn boundary_at(&self, offset: u64) -> u64 {
+        let mut boundary = self.base_of(offset);
+        while boundary > self.log_start
+            && let Some((start, _)) = self.gaps.iter().find(|(_, end)| **end == boundary)
+        {
+            boundary = *start;
+        }
+        boundary
     }
 
     /// Where the batch that holds `offset` began.

@@ -10,7 +10,7 @@ use std::{
 use fjord_log::{PartitionId, ReadBatches, ReadLimit};
 use tokio::sync::oneshot;
 
-use crate::{broker::Broker, partition::Leader};
+use crate::{broker::Broker, partition::Replica};
 
 /// Reads that wait for whom they were made for. The oldest ones go first.
 const MOST_READS: usize = 8;
@@ -18,6 +18,9 @@ const MOST_READS: usize = 8;
 const MOST_BYTES: usize = 1 << 20;
 /// How long they wait.
 const KEPT_FOR: Duration = Duration::from_secs(2);
+
+/// A partition's log under the leadership of an epoch: under another one it may hold something else at the same place.
+pub(super) type LogInEpoch = (PartitionId, i32);
 
 /// What was read ahead, or is being read.
 #[derive(Debug, Default)]
@@ -34,7 +37,7 @@ struct State {
 
 #[derive(Debug)]
 struct Ahead {
-    partition: PartitionId,
+    log: LogInEpoch,
     offset: u64,
     bytes: usize,
     began: Instant,
@@ -43,7 +46,7 @@ struct Ahead {
 
 impl ReadAhead {
     /// Begins to read up to `most` bytes from `offset` on, unless they are in memory, or being read.
-    pub(super) fn begin(broker: &Arc<Broker>, leader: &Arc<Leader>, offset: u64, most: usize) {
+    pub(super) fn begin(broker: &Arc<Broker>, leader: &Arc<Replica>, offset: u64, most: usize) {
         let limit = ReadLimit {
             bytes: most.min(MOST_BYTES),
             first_whole: false,
@@ -53,7 +56,7 @@ impl ReadAhead {
         }
         let (sender, found) = oneshot::channel();
         let ahead = Ahead {
-            partition: leader.log().id(),
+            log: (leader.log().id(), leader.leader_epoch()),
             offset,
             bytes: limit.bytes,
             began: Instant::now(),
@@ -78,7 +81,7 @@ impl ReadAhead {
     /// Adds a read, unless there is one like it; says whether old reads must be seen to from now on.
     fn add(&self, ahead: Ahead) -> Option<bool> {
         let mut state = self.lock();
-        let is_same = |other: &Ahead| other.is_at(ahead.partition, ahead.offset);
+        let is_same = |other: &Ahead| other.is_at(ahead.log, ahead.offset);
         if state.reads.iter().any(is_same) {
             return None;
         }
@@ -93,14 +96,13 @@ impl ReadAhead {
     /// read. Whether the log still begins before it is for the caller to see.
     pub(super) async fn take(
         &self,
-        partition: PartitionId,
+        log: LogInEpoch,
         offset: u64,
         limit: ReadLimit,
     ) -> Option<ReadBatches> {
         let ahead = {
             let mut state = self.lock();
-            let is_it =
-                |ahead: &Ahead| ahead.is_at(partition, offset) && ahead.bytes <= limit.bytes;
+            let is_it = |ahead: &Ahead| ahead.is_at(log, offset) && ahead.bytes <= limit.bytes;
             let place = state.reads.iter().position(is_it)?;
             state.reads.remove(place)?
         };
@@ -123,8 +125,8 @@ impl ReadAhead {
 }
 
 impl Ahead {
-    fn is_at(&self, partition: PartitionId, offset: u64) -> bool {
-        self.partition == partition && self.offset == offset
+    fn is_at(&self, log: LogInEpoch, offset: u64) -> bool {
+        self.log == log && self.offset == offset
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
     fn read(offset: u64, bytes: usize) -> (oneshot::Sender<ReadBatches>, Ahead) {
         let (sender, found) = oneshot::channel();
         let ahead = Ahead {
-            partition: PartitionId(7),
+            log: (PartitionId(7), 3),
             offset,
             bytes,
             began: Instant::now(),
@@ -178,8 +180,9 @@ mod tests {
         assert_eq!(ahead.add(second), Some(false));
         sender.send(found(80)).unwrap();
         larger.send(found(150)).unwrap();
-        let partition = PartitionId(7);
-        assert_eq!(ahead.take(PartitionId(8), 5, limit(100)).await, None);
+        let partition = (PartitionId(7), 3);
+        assert_eq!(ahead.take((PartitionId(8), 3), 5, limit(100)).await, None);
+        assert_eq!(ahead.take((PartitionId(7), 4), 5, limit(100)).await, None);
         assert_eq!(ahead.take(partition, 5, limit(100)).await, Some(found(80)));
         assert_eq!(ahead.take(partition, 5, limit(100)).await, None);
         assert_eq!(ahead.take(partition, 6, limit(199)).await, None);
@@ -195,8 +198,8 @@ mod tests {
         ahead.add(second);
         drop(failed);
         empty.send(found(0)).unwrap();
-        assert_eq!(ahead.take(PartitionId(7), 1, limit(100)).await, None);
-        assert_eq!(ahead.take(PartitionId(7), 2, limit(100)).await, None);
+        assert_eq!(ahead.take((PartitionId(7), 3), 1, limit(100)).await, None);
+        assert_eq!(ahead.take((PartitionId(7), 3), 2, limit(100)).await, None);
     }
 
     #[test]

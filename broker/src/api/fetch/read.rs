@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::{Call, error::ApiError, leadership},
     broker::Broker,
-    partition::Leader,
+    partition::Replica,
     security::{Operation, Resource},
 };
 
@@ -55,7 +55,7 @@ pub struct ReadPartition {
     /// What is wanted.
     pub wanted: Wanted,
     /// The partition, or why it cannot be read.
-    pub leader: Result<Arc<Leader>, ErrorCode>,
+    pub leader: Result<Arc<Replica>, ErrorCode>,
 }
 
 /// Looks up everything that is wanted.
@@ -78,7 +78,7 @@ pub fn resolve(call: &Call<FetchRequest>, wanted: Vec<(TopicKey, Wanted)>) -> Ve
         call.broker
             .partitions
             .leader(&found.id, wanted.partition)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)
+            .map_err(ErrorCode::from)
     };
     wanted
         .into_iter()
@@ -172,9 +172,11 @@ async fn read_from_disk(
 /// Takes what was read ahead, or reads it now. Nothing if the broker stops.
 async fn from_disk(broker: &Arc<Broker>, read: &Read) -> Option<Result<ReadBatches, ReadError>> {
     let (offset, limit) = (read.offset, read.limit);
-    let ahead = broker
-        .read_ahead
-        .take(read.leader.log().id(), offset, limit);
+    let ahead = broker.read_ahead.take(
+        (read.leader.log().id(), read.leader.leader_epoch()),
+        offset,
+        limit,
+    );
     if let Some(found) = ahead.await
         && read.leader.bounds().log_start <= offset
     {
@@ -188,7 +190,7 @@ async fn from_disk(broker: &Arc<Broker>, read: &Read) -> Option<Result<ReadBatch
 struct Read {
     /// Where its answer stands in the response.
     place: usize,
-    leader: Arc<Leader>,
+    leader: Arc<Replica>,
     unknown: ErrorCode,
     offset: u64,
     limit: ReadLimit,
@@ -218,7 +220,7 @@ struct Progress {
 }
 
 /// Where a partition will be read from next, and how many bytes at most.
-type Next = (Arc<Leader>, u64, usize);
+type Next = (Arc<Replica>, u64, usize);
 
 impl Progress {
     fn new(context: ReadContext, partitions: usize) -> Self {
@@ -307,7 +309,7 @@ impl Progress {
     }
 
     /// What will be asked for next, if the client goes on: first what it has not got anything of.
-    fn next(&self) -> impl Iterator<Item = (&Arc<Leader>, u64, usize)> {
+    fn next(&self) -> impl Iterator<Item = (&Arc<Replica>, u64, usize)> {
         let next = self.left_out.iter().chain(&self.unfinished);
         next.take(READS_AT_ONCE)
             .map(|(leader, offset, most)| (leader, *offset, *most))
@@ -326,9 +328,11 @@ fn readable<'a>(
     partition: &'a ReadPartition,
     context: ReadContext,
     data: &mut PartitionData,
-) -> Result<Option<&'a Arc<Leader>>, ErrorCode> {
+) -> Result<Option<&'a Arc<Replica>>, ErrorCode> {
     let wanted = &partition.wanted;
     let leader = partition.leader.as_ref().map_err(|code| *code)?;
+    // Things may have changed since it was looked up.
+    leader.check_leads()?;
     leadership::check_epoch(leader, wanted.current_leader_epoch)?;
     let bounds = leader.bounds();
     data.records = Some(Records::new());

@@ -4,6 +4,7 @@
 //!   once (KIP-699). Version 6 knows share groups (KIP-932).
 //! - The first lookup of a group creates `__consumer_offsets`; while that fails, the answer is
 //!   COORDINATOR_NOT_AVAILABLE, with which clients try again.
+//! - The coordinator of a group is the broker that leads the group's partition of that topic.
 //! - There are no transactions yet. The answer is TRANSACTIONAL_ID_AUTHORIZATION_FAILED with a message
 //!   that says so, since that is the one code that every client takes as final: librdkafka tries again
 //!   until its own timeout at INVALID_REQUEST and others.
@@ -17,7 +18,7 @@ use fjord_wire::{
 };
 
 use crate::{
-    api::{Answer, Call, Handler, call::first_of, error::ApiError},
+    api::{Answer, Call, Handler, call::first_of, endpoints::reachable_brokers, error::ApiError},
     coordinator::groups::config::MAX_ID_BYTES,
     metadata::topic_name,
     net::CloseConnection,
@@ -108,14 +109,20 @@ async fn find_group(call: &Call<FindCoordinatorRequest>, group_id: &str) -> Resu
         let message = format!("{topic} cannot be created: {error}");
         return Err(ApiError::new(ErrorCode::CoordinatorNotAvailable, message));
     }
-    let (host, port) = call
+    let image = call.image();
+    let leader = call
         .broker
-        .advertised_address(&call.context.connection)
-        .ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        .groups
+        .partition_for(group_id)
+        .and_then(|index| image.topic(topic)?.partition(index))
+        .map(|partition| partition.leader);
+    let brokers = reachable_brokers(&call.broker, &image, &call.context.connection);
+    let found = brokers.into_iter().find(|node| Some(node.id) == leader);
+    let node = found.ok_or(ErrorCode::CoordinatorNotAvailable)?;
     Ok(Node {
-        id: call.broker.id(),
-        host,
-        port: port.into(),
+        id: node.id,
+        host: node.host,
+        port: node.port.into(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Requests as frames, through the table, on a broker whose metadata store is real.
 
+mod admin;
 mod configs;
 mod frames;
 mod groups;
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     broker::{Broker, LiveConfig},
+    cluster_view::OnlyBroker,
     config::{BrokerConfig, Layers, Origin, Setting},
     coordinator::{
         groups::{GroupConfig, Groups},
@@ -33,7 +35,7 @@ use crate::{
     },
     metadata::{
         Image, ImageObserver, MetadataStore,
-        commands::{self, RegisterBroker},
+        commands::{EnsureClusterId, RegisterBroker, RegisterOnlyBroker, testing::CONDITIONS},
         testing::MemoryLog,
     },
     net::{
@@ -47,9 +49,9 @@ use crate::{
 };
 
 /// A broker with its APIs, and a connection to it.
-struct Fixture {
+pub(crate) struct Fixture {
     api: Api,
-    broker: Arc<Broker>,
+    pub(crate) broker: Arc<Broker>,
     context: RequestContext,
     log: MemoryLog,
     _group_timers: DropGuard,
@@ -91,12 +93,18 @@ impl Fixture {
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
-            Box::new(GroupsObserver::new(groups.clone())),
+            Box::new(GroupsObserver::new(
+                groups.clone(),
+                live_config.get().node.node_id,
+            )),
         ];
-        let metadata = MetadataStore::open(Image::default(), log.clone(), observers);
+        let metadata = MetadataStore::open(Image::default(), log.clone(), observers, CONDITIONS);
         let metrics = Metrics::new(10);
         let limits = BrokerLimitOptions::from(&live_config.get().net);
         let broker = Arc::new(Broker {
+            cluster: Box::new(
+                OnlyBroker::new(live_config.get().node.node_id, Arc::clone(&partitions)).unwrap(),
+            ),
             live_config,
             metadata,
             authorizer: Authorizer::allow_all(),
@@ -126,7 +134,7 @@ impl Fixture {
         }
     }
 
-    async fn new() -> Fixture {
+    pub(crate) async fn new() -> Fixture {
         Fixture::with(&[]).await
     }
 
@@ -163,16 +171,17 @@ impl Fixture {
 
 /// Makes the cluster and this broker known.
 async fn register(broker: &Broker) {
-    let cluster = |image: &Image| commands::ensure_cluster_id(image, "cluster-of-tests".into());
-    broker.metadata.execute(cluster).await.unwrap();
+    let new_id = "cluster-of-tests".to_owned();
+    let cluster = EnsureClusterId { new_id };
+    broker.metadata.submit(cluster).await.unwrap();
     let this = RegisterBroker {
         broker_id: broker.id(),
         incarnation_id: Uuid::nil(),
         rack: Some("rack-1".to_owned()),
         endpoints: vec![],
     };
-    let register = |image: &Image| commands::register_broker(image, this);
-    broker.metadata.execute(register).await.unwrap();
+    let register = RegisterOnlyBroker { broker: this };
+    broker.metadata.submit(register).await.unwrap();
 }
 
 /// Where all requests come from.

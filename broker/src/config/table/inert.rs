@@ -5,7 +5,7 @@
 //! kind answer, where a refusal would fail a whole request. Configs that a client would rely on, such
 //! as those of tiered storage, are not among them.
 
-use crate::config::definition::ConfigType::{Boolean, Int, Long};
+use crate::config::definition::ConfigType::{Boolean, Int, List, Long};
 use crate::config::definition::{ConfigDef, Valid};
 
 pub(super) const CONFIGS: &[ConfigDef] = &[
@@ -85,6 +85,15 @@ const ROLL_JITTER: &[&str] = &["log.roll.jitter.ms", "log.roll.jitter.hours"];
 
 pub(super) const TOPIC_CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
+        "follower.replication.throttled.replicas",
+        List,
+        Some(""),
+        Valid::Check(REPLICAS, check_replicas),
+        "Replicas to which Kafka's throttle of followers applies. No effect here: the throttle applies to \
+         all replicas that are not in sync.",
+    )
+    .dynamic(),
+    ConfigDef::new(
         "file.delete.delay.ms",
         Long,
         Some("60000"),
@@ -131,4 +140,27 @@ pub(super) const TOPIC_CONFIGS: &[ConfigDef] = &[
     )
     .synonyms(ROLL_JITTER)
     .dynamic(),
+    ConfigDef::new(
+        "leader.replication.throttled.replicas",
+        List,
+        Some(""),
+        Valid::Check(REPLICAS, check_replicas),
+        "Replicas to which Kafka's throttle of leaders applies. No effect here: the throttle applies to all \
+         replicas that are not in sync.",
+    )
+    .dynamic(),
 ];
+
+const REPLICAS: &str = "[partitionId]:[brokerId],[partitionId]:[brokerId],...";
+
+fn check_replicas(text: &str) -> Result<(), String> {
+    let is_number = |part: &str| part.parse::<u32>().is_ok();
+    let is_replica = |entry: &str| {
+        let parts = entry.trim().split_once(':');
+        parts.is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+    };
+    match text.is_empty() || text == "*" || text.split(',').all(is_replica) {
+        true => Ok(()),
+        false => Err(format!("must be '*' or {REPLICAS}")),
+    }
+}

@@ -11,6 +11,8 @@ mod inert;
 mod log;
 mod network;
 mod own;
+mod quorum;
+mod replication;
 mod topic;
 
 use super::definition::ConfigDef;
@@ -19,12 +21,14 @@ use super::definition::ConfigDef;
 pub(super) const KAFKA_CONFIGS: &str = include_str!("../kafka-4.3.1.tsv");
 
 /// The broker configs by the sections of the documentation.
-pub(super) const BROKER_SECTIONS: [(&str, &[ConfigDef]); 7] = [
+pub(super) const BROKER_SECTIONS: [(&str, &[ConfigDef]); 9] = [
     ("Broker and topics", cluster::CONFIGS),
     ("Network and requests", network::CONFIGS),
     ("Log", log::CONFIGS),
+    ("Replication", replication::CONFIGS),
     ("Groups and offsets", groups::GROUP_CONFIGS),
     ("Producers and transactions", groups::PRODUCER_CONFIGS),
+    ("Several brokers", quorum::CONFIGS),
     ("Fjord's own", own::CONFIGS),
     ("Taken without effect", inert::CONFIGS),
 ];

@@ -38,9 +38,11 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "num.network.threads",
         Int,
-        Some("3"),
-        Valid::AtLeast(1),
-        "Threads that serve connections and run request handlers. They never wait for a disk.",
+        Some("-1"),
+        Valid::BetweenOr(1, 1024, -1),
+        "Threads that serve connections and run request handlers. They never wait for a disk. -1 \
+         means one for every two processors: more of them mostly wake each other, and the log's own \
+         threads want processors too.",
     )
     .high(),
     ConfigDef::new(

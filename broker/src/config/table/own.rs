@@ -24,6 +24,15 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         "Bytes of the newest records that are kept in memory for consumers at the end of the log.",
     ),
     ConfigDef::new(
+        "fjord.replication.catch.up.bytes.per.second",
+        Long,
+        Some("104857600"),
+        Valid::AtLeast(1),
+        "Bytes that this broker sends in a second to all replicas that are not in sync, on top of as much as \
+         producers write meanwhile, so that a replica always comes nearer to its leader.",
+    )
+    .dynamic(),
+    ConfigDef::new(
         "fjord.page.cache.bytes",
         Long,
         Some("-1"),

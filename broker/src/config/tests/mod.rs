@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole; small pieces are tested where they stand.
 
+mod cluster;
 mod describe;
 mod layering;
 mod listeners;

@@ -46,15 +46,22 @@ impl Groups {
         }
     }
 
-    /// Tells the coordinator how many partitions `__consumer_offsets` has, once the topic exists,
-    /// and starts to replay all of them. The number of a topic's partitions never changes here:
-    /// groups would move.
-    pub fn open(&self, partition_count: i32) {
+    /// Tells the coordinator how many partitions `__consumer_offsets` has, once the topic exists. The number
+    /// never changes: groups would move.
+    pub fn set_partition_count(&self, partition_count: i32) {
         self.partition_count
             .store(partition_count, Ordering::Release);
-        for partition in 0..partition_count {
-            self.runtime.load(partition);
-        }
+    }
+
+    /// Hosts the groups of one partition, which this broker leads from now on, in the given epoch. They are replayed.
+    /// If it leads it in that epoch already, nothing happens.
+    pub fn host(&self, partition: i32, leader_epoch: i32) {
+        self.runtime.load(partition, leader_epoch);
+    }
+
+    /// Does not host the groups of one partition any more: another broker leads it.
+    pub fn give_up(&self, partition: i32) {
+        self.runtime.unload(partition);
     }
 
     /// Stops hosting everything. Whatever waits gets NOT_COORDINATOR.

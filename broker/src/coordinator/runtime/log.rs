@@ -20,6 +20,9 @@ pub enum ReplayFailed {
     /// The log itself cannot be read.
     #[error("the log cannot be read: {0}")]
     Log(String),
+    /// The log may still lose what it holds at its end; soon it will not.
+    #[error("the log is not settled yet")]
+    NotYet,
     /// The shard does not understand a record.
     #[error(transparent)]
     Record(#[from] ReplayError),

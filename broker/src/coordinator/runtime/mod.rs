@@ -40,6 +40,9 @@ const MAX_CONCURRENT_LOADS: usize = 4;
 /// How long to wait before a replay that failed is tried again.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
 
+/// The same where the log is not settled yet, which takes about as long as a message to the followers.
+const SETTLE_RETRY: Duration = Duration::from_millis(20);
+
 /// The longest sleep of the timers' task; a wake-up comes earlier if a deadline does.
 const MAX_SLEEP_MS: u64 = 60_000;
 
@@ -102,20 +105,25 @@ impl<S: Shard> Runtime<S> {
         }
     }
 
-    /// Starts to host a shard: it is replayed in the background. Does nothing if it is hosted. If
-    /// it was hosted here before, its last appends must be settled by now.
-    pub fn load(&self, partition: i32) {
+    /// Starts to host a shard under a leadership of its partition: it is replayed in the background. Does nothing
+    /// if it is hosted under that one already. What waits in a shard of an earlier leadership learns that it is
+    /// not here. The log must not be ready to be replayed before the appends of earlier leaderships are settled.
+    pub fn load(&self, partition: i32, leader_epoch: i32) {
         let mut slots = self
             .inner
             .slots
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if slots.contains_key(&partition) {
+        let hosted = slots.get(&partition);
+        if hosted.is_some_and(|slot| slot.leader_epoch == leader_epoch) {
             return;
         }
-        let slot = Arc::new(Slot::new(partition));
-        slots.insert(partition, slot.clone());
+        let slot = Arc::new(Slot::new(partition, leader_epoch));
+        let former = slots.insert(partition, slot.clone());
         drop(slots);
+        if let Some(former) = former {
+            former.close();
+        }
         self.inner.spawn_load(slot, 0);
     }
 
@@ -224,19 +232,22 @@ impl<S: Shard> Inner<S> {
                 let (reader, partition) = (inner.clone(), slot.partition);
                 let replay = tokio::task::spawn_blocking(move || reader.replay(partition)).await;
                 drop(permit);
-                match replay {
+                let pause = match replay {
                     Ok(Ok(shard)) => {
                         inner.activate(&slot, epoch, shard);
                         return;
                     }
+                    Ok(Err(ReplayFailed::NotYet)) => SETTLE_RETRY,
                     Ok(Err(failed)) => {
                         error!(partition, error = %failed, "cannot load a coordinator shard");
+                        LOAD_RETRY
                     }
                     Err(failed) => {
                         error!(partition, error = %failed, "loading a coordinator shard ended");
+                        LOAD_RETRY
                     }
-                }
-                tokio::time::sleep(LOAD_RETRY).await;
+                };
+                tokio::time::sleep(pause).await;
             }
         });
     }

@@ -23,6 +23,8 @@ type Sender<S> = oneshot::Sender<Result<<S as Shard>::Reply, Unavailable>>;
 /// One hosted shard.
 pub(super) struct Slot<S: Shard> {
     pub(super) partition: i32,
+    /// Of the leadership under which it is hosted.
+    pub(super) leader_epoch: i32,
     order: Mutex<()>,
     state: Mutex<State<S>>,
 }
@@ -67,7 +69,7 @@ struct Outgoing {
 }
 
 impl<S: Shard> Slot<S> {
-    pub(super) fn new(partition: i32) -> Self {
+    pub(super) fn new(partition: i32, leader_epoch: i32) -> Self {
         let state = State {
             phase: Phase::Loading,
             epoch: 0,
@@ -76,6 +78,7 @@ impl<S: Shard> Slot<S> {
         };
         Self {
             partition,
+            leader_epoch,
             order: Mutex::default(),
             state: Mutex::new(state),
         }

@@ -37,7 +37,8 @@ impl Fixture {
         let timers = CancellationToken::new();
         let (running, cancel) = (groups.clone(), timers.clone());
         tokio::spawn(async move { running.run(cancel).await });
-        groups.open(3);
+        groups.set_partition_count(3);
+        (0..3).for_each(|partition| groups.host(partition, 0));
         Self {
             groups,
             log: log.clone(),

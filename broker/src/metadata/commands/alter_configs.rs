@@ -1,5 +1,10 @@
 //! AlterConfigs (everything replaced) and IncrementalAlterConfigs (KIP-339), for topics and brokers.
 
+use std::{borrow::Cow, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{partition_change::change_record, update_features::has_several_brokers};
 use crate::{
     config::{
         ConfigDef, ConfigType, InvalidConfig,
@@ -8,17 +13,20 @@ use crate::{
         },
     },
     metadata::{
-        Decision, Image, Topic,
+        Decision, Image, Partition, Topic,
         image::Configs,
         records::{BrokerConfigRecord, Record},
     },
 };
 
+/// The config that says when replicas are eligible to lead.
+pub(super) const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+
 /// Largest value of a config, in bytes; Kafka's bound.
 pub const MAX_CONFIG_VALUE_BYTES: usize = 32_767;
 
 /// What configs belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConfigResource {
     /// The topic of this name.
     Topic(String),
@@ -27,7 +35,7 @@ pub enum ConfigResource {
 }
 
 /// One change of one config.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOperation {
     /// The config gets this value.
     Set(String),
@@ -40,7 +48,7 @@ pub enum ConfigOperation {
 }
 
 /// How the configs of a resource change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Alteration {
     /// These are all overrides from now on.
     Replace(Configs),
@@ -49,7 +57,7 @@ pub enum Alteration {
 }
 
 /// A resource and its alteration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceAlteration {
     /// What the configs belong to.
     pub resource: ConfigResource,
@@ -58,7 +66,7 @@ pub struct ResourceAlteration {
 }
 
 /// Why the configs of a resource are not altered; the messages are Kafka's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum AlterConfigsError {
     /// There is no such topic.
     #[error("The topic '{0}' does not exist.")]
@@ -67,7 +75,7 @@ pub enum AlterConfigsError {
     #[error("Can't {operation} to key {name} because its type is not LIST.")]
     NotAList {
         /// `APPEND` or `SUBTRACT`.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// The config.
         name: String,
     },
@@ -77,6 +85,12 @@ pub enum AlterConfigsError {
          {MAX_CONFIG_VALUE_BYTES} bytes."
     )]
     ValueTooLarge,
+    /// `min.insync.replicas` of one broker: eligible leader replicas need one for all (KIP-966).
+    #[error("Broker-level min.insync.replicas cannot be altered while ELR is enabled.")]
+    MinInSyncOfBroker,
+    /// No default of the cluster for `min.insync.replicas`, so that each broker would have its own.
+    #[error("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")]
+    MinInSyncRemoved,
     /// An unknown config, a value that is not valid, or one that cannot be changed at run time.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
@@ -88,53 +102,116 @@ pub fn alter_configs(
     image: &Image,
     alterations: &[ResourceAlteration],
 ) -> Decision<Vec<Result<(), AlterConfigsError>>> {
+    // A changed default changes partitions, which the record of a later topic must know.
+    let mut working = image.clone();
     let mut records = Vec::new();
     let mut alter = |request: &ResourceAlteration| {
-        records.extend(alter_resource(image, request)?);
+        let altered = alter_resource(&working, request)?;
+        working = altered.iter().cloned().fold(working.clone(), Image::apply);
+        records.extend(altered);
         Ok(())
     };
     let outcome = alterations.iter().map(&mut alter).collect();
     Decision { records, outcome }
 }
 
+/// KIP-966: which replicas are eligible was found by the old `min.insync.replicas`. With a lower one the
+/// leader may go on without them, so they are eligible no more. Where nothing is in sync, nothing goes on.
+fn without_eligible(partition: &Partition) -> Option<Partition> {
+    let known = partition.eligible_leader_replicas.len()
+        + partition.last_known_eligible_leader_replicas.len();
+    if known == 0 || partition.in_sync_replicas.is_empty() {
+        return None;
+    }
+    Some(Partition {
+        eligible_leader_replicas: Vec::new(),
+        last_known_eligible_leader_replicas: Vec::new(),
+        partition_epoch: partition.partition_epoch + 1,
+        ..partition.clone()
+    })
+}
+
+/// The same for all topics that follow the default of the cluster.
+fn clear_eligible_by_default(image: &Image) -> Vec<Record> {
+    let follows = |topic: &Topic| !topic.configs.contains_key(MIN_INSYNC_REPLICAS);
+    let partitions = image.partitions().filter(|(topic, _, _)| follows(topic));
+    let cleared = partitions.filter_map(|(topic, index, partition)| {
+        Some(change_record(topic, index, without_eligible(partition)?))
+    });
+    cleared.collect()
+}
+
 fn alter_resource(
     image: &Image,
     request: &ResourceAlteration,
-) -> Result<Option<Record>, AlterConfigsError> {
+) -> Result<Vec<Record>, AlterConfigsError> {
     match &request.resource {
-        ConfigResource::Topic(name) => {
-            let topic = image
-                .topic(name)
-                .ok_or_else(|| AlterConfigsError::UnknownTopic(name.clone()))?;
-            let configs = altered(&topic.configs, &request.alteration, known_topic_config)?;
-            validate_topic_configs(&configs)?;
-            let changed = configs != topic.configs;
-            Ok(changed.then(|| {
-                Topic {
-                    configs,
-                    ..Topic::clone(topic)
-                }
-                .to_record()
-            }))
-        }
-        ConfigResource::Broker(broker_id) => {
-            let nothing = Configs::new();
-            let current = match broker_id {
-                None => image.broker_default_configs(),
-                Some(id) => image.broker_configs(*id).unwrap_or(&nothing),
-            };
-            let configs = altered(current, &request.alteration, known_broker_config)?;
-            for (name, value) in &configs {
-                validate_broker_config(name, value)?;
-            }
-            let changed = configs != *current;
-            let value = (!configs.is_empty()).then_some(BrokerConfigRecord { configs });
-            Ok(changed.then_some(Record::BrokerConfig {
-                broker_id: *broker_id,
-                value,
-            }))
+        ConfigResource::Topic(name) => alter_topic(image, name, &request.alteration),
+        ConfigResource::Broker(broker_id) => alter_broker(image, *broker_id, &request.alteration),
+    }
+}
+
+fn alter_topic(
+    image: &Image,
+    name: &str,
+    alteration: &Alteration,
+) -> Result<Vec<Record>, AlterConfigsError> {
+    let topic = image
+        .topic(name)
+        .ok_or_else(|| AlterConfigsError::UnknownTopic(name.to_owned()))?;
+    let configs = altered(&topic.configs, alteration, known_topic_config)?;
+    validate_topic_configs(&configs)?;
+    if configs == topic.configs {
+        return Ok(Vec::new());
+    }
+    let min_before = topic.configs.get(MIN_INSYNC_REPLICAS);
+    let min_changed = min_before != configs.get(MIN_INSYNC_REPLICAS);
+    let mut changed = Topic {
+        configs,
+        ..Topic::clone(topic)
+    };
+    for partition in changed.partitions.iter_mut().filter(|_| min_changed) {
+        if let Some(cleared) = without_eligible(partition) {
+            *partition = Arc::new(cleared);
         }
     }
+    Ok(vec![changed.to_record()])
+}
+
+fn alter_broker(
+    image: &Image,
+    broker_id: Option<i32>,
+    alteration: &Alteration,
+) -> Result<Vec<Record>, AlterConfigsError> {
+    let nothing = Configs::new();
+    let current = match broker_id {
+        None => image.broker_default_configs(),
+        Some(id) => image.broker_configs(id).unwrap_or(&nothing),
+    };
+    let configs = altered(current, alteration, known_broker_config)?;
+    for (name, value) in &configs {
+        validate_broker_config(name, value)?;
+    }
+    if configs == *current {
+        return Ok(Vec::new());
+    }
+    let min_changed = current.get(MIN_INSYNC_REPLICAS) != configs.get(MIN_INSYNC_REPLICAS);
+    if min_changed && has_several_brokers(image) {
+        if broker_id.is_some() && configs.contains_key(MIN_INSYNC_REPLICAS) {
+            return Err(AlterConfigsError::MinInSyncOfBroker);
+        }
+        if broker_id.is_none() && !configs.contains_key(MIN_INSYNC_REPLICAS) {
+            return Err(AlterConfigsError::MinInSyncRemoved);
+        }
+    }
+    // Before the config: a log that ends between them has fewer eligible replicas than it might have, not more.
+    let mut records = match broker_id {
+        None if min_changed => clear_eligible_by_default(image),
+        _ => Vec::new(),
+    };
+    let value = (!configs.is_empty()).then_some(BrokerConfigRecord { configs });
+    records.push(Record::BrokerConfig { broker_id, value });
+    Ok(records)
 }
 
 /// Finds the definition of a config by its name.
@@ -208,7 +285,7 @@ fn current_list<'a>(
     let definition = definitions(name)?;
     if definition.config_type != ConfigType::List {
         return Err(AlterConfigsError::NotAList {
-            operation,
+            operation: Cow::Borrowed(operation),
             name: name.to_owned(),
         });
     }

@@ -1,4 +1,7 @@
-//! The cluster's identity, and the registration of brokers.
+//! The cluster's identity, and the registration of its only broker.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -8,7 +11,7 @@ use crate::metadata::{
 };
 
 /// A broker that starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// `node.id`.
     pub broker_id: i32,
@@ -39,13 +42,11 @@ pub fn ensure_cluster_id(image: &Image, new_id: String) -> Decision<String> {
     }
 }
 
-/// Registers a broker, or registers it anew. The outcome is its epoch.
+/// Registers the only broker of a cluster, or registers it anew: it is not fenced, and its partitions stay
+/// as they are. With others, a broker is registered by [`register`](super::register). The outcome is its
+/// epoch.
 pub fn register_broker(image: &Image, broker: RegisterBroker) -> Decision<i64> {
-    let epoch = image
-        .brokers()
-        .map(|broker| broker.epoch)
-        .max()
-        .map_or(0, |epoch| epoch + 1);
+    let epoch = image.next_broker_epoch();
     let RegisterBroker {
         broker_id,
         incarnation_id,
@@ -58,9 +59,13 @@ pub fn register_broker(image: &Image, broker: RegisterBroker) -> Decision<i64> {
         incarnation_id,
         rack,
         endpoints,
+        directory_id: Uuid::nil(),
+        supported_features: BTreeMap::new(),
+        fenced: false,
+        in_controlled_shutdown: false,
     };
     Decision {
-        records: vec![Record::Broker(record)],
+        records: vec![Record::from(record)],
         outcome: epoch,
     }
 }

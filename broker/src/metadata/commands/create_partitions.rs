@@ -1,8 +1,11 @@
 //! CreatePartitions: more partitions for topics that exist.
 
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
 use super::{
     AssignmentError, MAX_PARTITIONS_PER_REQUEST, MAX_PARTITIONS_PER_TOPIC, TooManyPartitions,
-    advance_incarnation, candidates, check_assignment, new_partitions,
+    advance_incarnation, candidates, check_assignment, check_some_active, new_partitions,
 };
 use crate::metadata::{
     Decision, Image, Topic,
@@ -12,7 +15,7 @@ use crate::metadata::{
 };
 
 /// How many partitions a topic shall have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewPartitions {
     /// The topic.
     pub name: String,
@@ -23,7 +26,7 @@ pub struct NewPartitions {
 }
 
 /// Why a topic does not get the partitions; the messages are Kafka's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CreatePartitionsError {
     /// There is no such topic.
     #[error("This server does not host this topic-partition.")]
@@ -136,7 +139,10 @@ fn grow_topic(image: &Image, request: &NewPartitions) -> Result<Topic, CreatePar
     if count > MAX_PARTITIONS_PER_TOPIC {
         return Err(CreatePartitionsError::TooManyPartitions);
     }
-    let replication_factor = topic.partitions.first().map_or(1, |p| p.replicas.len());
+    let replication_factor = topic
+        .partitions
+        .first()
+        .map_or(1, |p| p.target_replicas().len());
     let placements = match &request.assignments {
         Some(assignments) => {
             check_manual(image, assignments, count - current, replication_factor)?;
@@ -157,9 +163,11 @@ fn grow_topic(image: &Image, request: &NewPartitions) -> Result<Topic, CreatePar
         }
     };
     let mut grown = Topic::clone(topic);
-    grown
-        .partitions
-        .extend(new_partitions(placements, image.next_incarnation()));
+    grown.partitions.extend(
+        new_partitions(image, placements, image.next_incarnation())
+            .into_iter()
+            .map(Arc::new),
+    );
     Ok(grown)
 }
 
@@ -175,9 +183,10 @@ fn check_manual(
             assignments: assignments.len(),
         });
     }
-    assignments
-        .iter()
-        .try_for_each(|brokers| check_assignment(image, brokers, Some(replication_factor)))
+    assignments.iter().try_for_each(|brokers| {
+        check_assignment(image, brokers, Some(replication_factor))?;
+        check_some_active(image, brokers)
+    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! CreateTopics, and auto-creation.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     AssignmentError, MAX_PARTITIONS_PER_REQUEST, MAX_PARTITIONS_PER_TOPIC, TooManyPartitions,
-    advance_incarnation, candidates, check_assignment, new_partitions,
+    advance_incarnation, candidates, check_assignment, check_some_active, new_partitions,
 };
 use crate::{
     config::{InvalidConfig, validate::validate_topic_configs},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// A topic to create, as requested.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
     /// Its name, unchecked.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct NewTopic {
 }
 
 /// What -1 stands for (KIP-464).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreationDefaults {
     /// `num.partitions`.
     pub partition_count: i32,
@@ -44,7 +45,7 @@ pub struct CreationDefaults {
 }
 
 /// A topic that was created, or would be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Its id.
     pub topic_id: Uuid,
@@ -57,7 +58,7 @@ pub struct CreatedTopic {
 }
 
 /// Why a topic is not created; the messages are Kafka's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CreateTopicError {
     /// The name breaks the rules.
     #[error(transparent)]
@@ -185,7 +186,7 @@ fn create_topic(
     if placements.len() > MAX_PARTITIONS_PER_TOPIC {
         return Err(CreateTopicError::TooManyPartitions);
     }
-    let partitions = new_partitions(placements, image.next_incarnation());
+    let partitions = new_partitions(image, placements, image.next_incarnation());
     Ok(TopicRecord {
         topic_id: topic.topic_id,
         partitions,
@@ -275,6 +276,7 @@ fn check_manual(image: &Image, topic: &NewTopic) -> Result<Vec<Vec<i32>>, Create
             return Err(AssignmentError::RepeatedPartition(*index).into());
         }
         check_assignment(image, brokers, expected_count)?;
+        check_some_active(image, brokers)?;
         expected_count = Some(brokers.len());
     }
     if !by_index.keys().copied().eq((0..).take(by_index.len())) {

@@ -1,11 +1,12 @@
 //! DeleteTopics, by id; names are resolved by the caller.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::metadata::{Decision, Image, records::Record};
 
 /// No topic has this id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("This server does not host this topic ID.")]
 pub struct UnknownTopicId;
 
@@ -22,6 +23,12 @@ pub fn delete_topics(image: &Image, ids: &[Uuid]) -> Decision<Vec<Result<(), Unk
             name: topic.name.to_string(),
             value: None,
         });
+        // After the topic: while it is there, its partitions must not lose their newest state.
+        let changed = topic.partitions.iter().filter(|p| p.partition_epoch > 0);
+        records.extend(changed.map(|partition| Record::Partition {
+            incarnation: partition.incarnation,
+            value: None,
+        }));
         Ok(())
     });
     let outcome = outcome.collect();

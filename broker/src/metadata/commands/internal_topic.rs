@@ -1,15 +1,18 @@
 //! Topics that the cluster creates for itself at first need, such as `__consumer_offsets`.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{CreateTopicError, CreationDefaults, NewTopic, TooManyPartitions, create_topics};
 use crate::metadata::{Decision, Image, image::Configs};
 
 /// An internal topic and what its configs ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternalTopic {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The id that it gets if it has to be created.
     pub topic_id: Uuid,
     /// Number of partitions.
@@ -22,7 +25,7 @@ pub struct InternalTopic {
 }
 
 /// Why an internal topic is not created.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum InternalTopicError {
     /// Its config asks for more partitions than a topic may have.
     #[error(transparent)]
@@ -37,7 +40,7 @@ pub fn ensure_internal_topic(
     image: &Image,
     topic: &InternalTopic,
 ) -> Result<Decision<()>, InternalTopicError> {
-    if image.topic(topic.name).is_some() {
+    if image.topic(&topic.name).is_some() {
         return Ok(Decision {
             records: Vec::new(),
             outcome: (),
@@ -54,7 +57,7 @@ pub fn ensure_internal_topic(
         .map(|(name, v)| (name.clone(), Some(v.clone())))
         .collect();
     let request = NewTopic {
-        name: topic.name.to_owned(),
+        name: topic.name.to_string(),
         topic_id: topic.topic_id,
         partition_count: -1,
         replication_factor: -1,
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn it_is_created_once_with_as_many_replicas_as_there_are_brokers() {
         let topic = InternalTopic {
-            name: topic_name::CONSUMER_OFFSETS,
+            name: topic_name::CONSUMER_OFFSETS.into(),
             topic_id: Uuid::from_u128(9),
             partition_count: 50,
             replication_factor: 3,

@@ -1,6 +1,7 @@
 //! Blocks of producer ids (KIP-730): a broker hands the ids of its block out without asking again, and
 //! a block that was begun before a crash is given up.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::metadata::{
@@ -12,7 +13,7 @@ use crate::metadata::{
 pub const PRODUCER_ID_BLOCK_SIZE: i64 = 1000;
 
 /// All 2^63 producer ids were handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error(
     "Exhausted all producerIds as the next block's end producerId has exceeded the int64 type limit"
 )]

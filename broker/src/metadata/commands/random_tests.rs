@@ -209,7 +209,7 @@ proptest! {
         let mut log = Vec::new();
         let mut image = Image::default();
         for broker in image_with_brokers(2).brokers() {
-            let record = Record::Broker(broker.as_ref().clone());
+            let record = Record::from(broker.as_ref().clone());
             log.push(record.encode());
             image = image.apply(record);
         }

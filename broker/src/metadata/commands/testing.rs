@@ -1,15 +1,29 @@
 //! What the tests of the commands share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use uuid::Uuid;
 
-use super::{CreationDefaults, NewTopic, RegisterBroker, create_topics, register_broker};
+use super::{
+    Conditions, CreationDefaults, ElectionDefaults, NewTopic, RegisterBroker, create_topics,
+    register_broker,
+};
 use crate::metadata::Image;
 
 pub(crate) const DEFAULTS: CreationDefaults = CreationDefaults {
     partition_count: 3,
     replication_factor: 1,
+};
+
+pub(crate) const CONDITIONS: Conditions = Conditions {
+    election: ElectionDefaults {
+        min_insync_replicas: 1,
+        unclean_leader_election: false,
+    },
+    live_brokers: BTreeSet::new(),
 };
 
 pub(crate) fn image_with_brokers(count: i32) -> Image {

@@ -5,9 +5,12 @@
 //! | `cluster` | [`ClusterRecord`] | never |
 //! | `incarnations` | [`IncarnationsRecord`] | never |
 //! | `producer-ids` | [`ProducerIdsRecord`] | never |
-//! | `broker/<id>` | [`BrokerRecord`] | never |
+//! | `broker-epochs` | [`BrokerEpochsRecord`] | never |
+//! | `broker/<id>` | [`BrokerRecord`] | the broker is unregistered |
 //! | `config/broker`, `config/broker/<id>` | [`BrokerConfigRecord`] | the overrides are gone |
+//! | `feature/<name>` | [`FeatureRecord`] | the feature is off |
 //! | `topic/<name>` | [`TopicRecord`] | the topic is deleted |
+//! | `partition/<incarnation>` | [`PartitionChangeRecord`] | its topic is deleted |
 //!
 //! A value is JSON, `{"version": V, "body": {...}}`. Each kind has its own version; a newer one than
 //! this program knows is refused rather than guessed at.
@@ -15,11 +18,18 @@
 //! A record holds the whole state of its entity and refers to nothing that another record must have
 //! set before. Compaction may therefore drop every superseded record, and a log may be cut after any
 //! record, and what replays is still a valid image.
+//!
+//! A partition's state can stand in two records, that of its topic and its own. The one with the higher
+//! partition epoch holds, in whichever order they are read: compaction may leave a topic's record behind
+//! those of its partitions.
 
 mod broker;
 mod broker_config;
+mod broker_epochs;
 mod cluster;
+mod feature;
 mod incarnations;
+mod partition;
 mod producer_ids;
 mod topic;
 
@@ -28,10 +38,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use broker::{BrokerRecord, Endpoint};
 pub use broker_config::BrokerConfigRecord;
+pub use broker_epochs::BrokerEpochsRecord;
 pub use cluster::ClusterRecord;
+pub use feature::FeatureRecord;
 pub use incarnations::IncarnationsRecord;
+pub(in crate::metadata) use partition::without;
+pub use partition::{LeaderRecoveryState, PartitionChangeRecord, PartitionRecord};
 pub use producer_ids::ProducerIdsRecord;
-pub use topic::{PartitionRecord, TopicRecord};
+pub use topic::TopicRecord;
 
 /// One change of the metadata: the new state of one entity, or its removal (`None`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +56,15 @@ pub enum Record {
     Incarnations(IncarnationsRecord),
     /// The next producer id block to hand out.
     ProducerIds(ProducerIdsRecord),
+    /// The next broker epoch to hand out.
+    BrokerEpochs(BrokerEpochsRecord),
     /// A broker's registration.
-    Broker(BrokerRecord),
+    Broker {
+        /// The broker.
+        broker_id: i32,
+        /// Its registration; `None` where it was unregistered.
+        value: Option<BrokerRecord>,
+    },
     /// Dynamic configs of one broker, or of all brokers where `broker_id` is `None`.
     BrokerConfig {
         /// The broker that they apply to; `None` is the cluster-wide default.
@@ -51,12 +72,26 @@ pub enum Record {
         /// The overrides; `None` removes them all.
         value: Option<BrokerConfigRecord>,
     },
+    /// The finalized level of a feature.
+    Feature {
+        /// The feature.
+        name: String,
+        /// Its level; `None` where it is off.
+        value: Option<FeatureRecord>,
+    },
     /// A topic with its partitions and configs.
     Topic {
         /// The topic's name.
         name: String,
         /// Its state; `None` deletes it.
         value: Option<TopicRecord>,
+    },
+    /// The state of one partition after a change.
+    Partition {
+        /// The partition's incarnation.
+        incarnation: u64,
+        /// Its state; `None` where its topic was deleted.
+        value: Option<PartitionChangeRecord>,
     },
 }
 
@@ -129,10 +164,31 @@ struct BodyOnly<T> {
 const CLUSTER_KEY: &str = "cluster";
 const INCARNATIONS_KEY: &str = "incarnations";
 const PRODUCER_IDS_KEY: &str = "producer-ids";
+const BROKER_EPOCHS_KEY: &str = "broker-epochs";
 const BROKER_PREFIX: &str = "broker/";
 const BROKER_CONFIG_KEY: &str = "config/broker";
 const BROKER_CONFIG_PREFIX: &str = "config/broker/";
+const FEATURE_PREFIX: &str = "feature/";
 const TOPIC_PREFIX: &str = "topic/";
+const PARTITION_PREFIX: &str = "partition/";
+
+impl From<BrokerRecord> for Record {
+    fn from(broker: BrokerRecord) -> Record {
+        Record::Broker {
+            broker_id: broker.broker_id,
+            value: Some(broker),
+        }
+    }
+}
+
+impl From<PartitionChangeRecord> for Record {
+    fn from(change: PartitionChangeRecord) -> Record {
+        Record::Partition {
+            incarnation: change.state.incarnation,
+            value: Some(change),
+        }
+    }
+}
 
 impl Record {
     /// The entity that the record describes: the key under which the log is compacted.
@@ -141,7 +197,8 @@ impl Record {
             Record::Cluster(_) => CLUSTER_KEY.to_owned(),
             Record::Incarnations(_) => INCARNATIONS_KEY.to_owned(),
             Record::ProducerIds(_) => PRODUCER_IDS_KEY.to_owned(),
-            Record::Broker(broker) => format!("{BROKER_PREFIX}{}", broker.broker_id),
+            Record::BrokerEpochs(_) => BROKER_EPOCHS_KEY.to_owned(),
+            Record::Broker { broker_id, .. } => format!("{BROKER_PREFIX}{broker_id}"),
             Record::BrokerConfig {
                 broker_id: None, ..
             } => BROKER_CONFIG_KEY.to_owned(),
@@ -151,7 +208,9 @@ impl Record {
             } => {
                 format!("{BROKER_CONFIG_PREFIX}{id}")
             }
+            Record::Feature { name, .. } => format!("{FEATURE_PREFIX}{name}"),
             Record::Topic { name, .. } => format!("{TOPIC_PREFIX}{name}"),
+            Record::Partition { incarnation, .. } => format!("{PARTITION_PREFIX}{incarnation}"),
         }
     }
 
@@ -161,9 +220,12 @@ impl Record {
             Record::Cluster(body) => Some(encode_body(body)),
             Record::Incarnations(body) => Some(encode_body(body)),
             Record::ProducerIds(body) => Some(encode_body(body)),
-            Record::Broker(body) => Some(encode_body(body)),
+            Record::BrokerEpochs(body) => Some(encode_body(body)),
+            Record::Broker { value, .. } => value.as_ref().map(encode_body),
             Record::BrokerConfig { value, .. } => value.as_ref().map(encode_body),
+            Record::Feature { value, .. } => value.as_ref().map(encode_body),
             Record::Topic { value, .. } => value.as_ref().map(encode_body),
+            Record::Partition { value, .. } => value.as_ref().map(encode_body),
         };
         EncodedRecord {
             key: Bytes::from(self.key()),
@@ -181,6 +243,7 @@ impl Record {
             CLUSTER_KEY => decode_body(key, value).map(Record::Cluster),
             INCARNATIONS_KEY => decode_body(key, value).map(Record::Incarnations),
             PRODUCER_IDS_KEY => decode_body(key, value).map(Record::ProducerIds),
+            BROKER_EPOCHS_KEY => decode_body(key, value).map(Record::BrokerEpochs),
             BROKER_CONFIG_KEY => {
                 let value = decode_optional(key, value)?;
                 Ok(Record::BrokerConfig {
@@ -193,8 +256,20 @@ impl Record {
                     let broker_id = Some(id.parse().map_err(|_| unknown())?);
                     let value = decode_optional(key, value)?;
                     Ok(Record::BrokerConfig { broker_id, value })
-                } else if key.starts_with(BROKER_PREFIX) {
-                    decode_body(key, value).map(Record::Broker)
+                } else if let Some(id) = key.strip_prefix(BROKER_PREFIX) {
+                    let broker_id = id.parse().map_err(|_| unknown())?;
+                    let value = decode_optional(key, value)?;
+                    Ok(Record::Broker { broker_id, value })
+                } else if let Some(incarnation) = key.strip_prefix(PARTITION_PREFIX) {
+                    let incarnation = incarnation.parse().map_err(|_| unknown())?;
+                    let value = decode_optional(key, value)?;
+                    Ok(Record::Partition { incarnation, value })
+                } else if let Some(name) = key.strip_prefix(FEATURE_PREFIX) {
+                    let value = decode_optional(key, value)?;
+                    Ok(Record::Feature {
+                        name: name.to_owned(),
+                        value,
+                    })
                 } else if let Some(name) = key.strip_prefix(TOPIC_PREFIX) {
                     let value = decode_optional(key, value)?;
                     Ok(Record::Topic {

@@ -1,14 +1,15 @@
 //! `topic/<name>`: a topic with its partitions and config overrides.
 //!
 //! All of a topic is one record, so that it is created, changed and deleted in one piece, whatever
-//! compaction leaves of the log.
+//! compaction leaves of the log. What happens to single partitions later is not written here, since that
+//! would write all of the topic each time, but in [`PartitionChangeRecord`](super::PartitionChangeRecord).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Body;
+use super::{Body, PartitionRecord};
 
 /// The whole state of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,25 +22,8 @@ pub struct TopicRecord {
     pub configs: BTreeMap<String, String>,
 }
 
-/// One partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartitionRecord {
-    /// Names the partition's data in the log. Unique for ever, and never used again.
-    pub incarnation: u64,
-    /// The brokers that hold the partition, the preferred leader first.
-    pub replicas: Vec<i32>,
-    /// Those of them that are in sync with the leader.
-    pub in_sync_replicas: Vec<i32>,
-    /// The leading broker, or -1 while there is none.
-    pub leader: i32,
-    /// Grows with each change of the leader.
-    pub leader_epoch: i32,
-    /// Grows with each change of this record.
-    pub partition_epoch: i32,
-}
-
 impl Body for TopicRecord {
-    const VERSION: u32 = 0;
+    const VERSION: u32 = 1;
 }
 
 #[cfg(test)]
@@ -47,18 +31,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::metadata::records::{Record, check_round_trip};
-
-    prop_compose! {
-        fn partition()(
-            incarnation: u64, replicas: Vec<i32>, in_sync_replicas: Vec<i32>, leader: i32,
-            leader_epoch: i32, partition_epoch: i32,
-        ) -> PartitionRecord {
-            PartitionRecord {
-                incarnation, replicas, in_sync_replicas, leader, leader_epoch, partition_epoch,
-            }
-        }
-    }
+    use crate::metadata::records::{Record, check_round_trip, partition::tests::partition};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

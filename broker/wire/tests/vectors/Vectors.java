@@ -103,7 +103,10 @@ public class Vectors {
         Class<?> type = setter.getParameterTypes()[0];
         if (!Collection.class.isAssignableFrom(type)) {
             Object scalar = scalar(name, type);
-            if (scalar != null) {
+            if (field.get("type").asText().equals("uint16")) {
+                // Java has no type of its own for it.
+                return (int) (short) scalar(name, short.class);
+            } else if (scalar != null) {
                 return scalar;
             }
             Object struct = type.getConstructor().newInstance();

@@ -50,6 +50,8 @@ impl Session {
                 })
                 .collect();
             let found = fetch::read(&client, limits, &places).await?;
+            // Reads do not wait any more then: this one and the next and the next would keep a thread busy for ever.
+            client.refuse_if_stopping()?;
             let named = |(place, data): (usize, PartitionData)| {
                 let (topic, partition, offset) = &wanted[place];
                 fetch::partition_records(topic, *partition, *offset, data)

@@ -10,9 +10,17 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use uuid::Uuid;
 
 use super::{
-    records::{BrokerRecord, Record, TopicRecord},
+    records::{
+        BrokerConfigRecord, BrokerEpochsRecord, BrokerRecord, ClusterRecord, FeatureRecord,
+        IncarnationsRecord, PartitionChangeRecord, ProducerIdsRecord, Record, TopicRecord,
+    },
     topic_name,
 };
+
+mod loads;
+mod validate;
+
+pub use loads::Load;
 
 /// The leader of a partition that has none.
 pub const NO_LEADER: i32 = -1;
@@ -34,7 +42,7 @@ pub struct Topic {
     /// Its id (KIP-516).
     pub id: Uuid,
     /// Its partitions; the place in the list is the partition index.
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<Arc<Partition>>,
     /// Its config overrides.
     pub configs: Configs,
 }
@@ -46,12 +54,19 @@ pub struct Image {
     brokers: RedBlackTreeMapSync<i32, Arc<Broker>>,
     broker_default_configs: Arc<Configs>,
     broker_configs: RedBlackTreeMapSync<i32, Arc<Configs>>,
+    features: Arc<BTreeMap<String, i16>>,
     topics: RedBlackTreeMapSync<Arc<str>, Arc<Topic>>,
-    topics_by_id: HashTrieMapSync<Uuid, Arc<Topic>>,
+    /// Names only, so that a topic has one owner and can be changed in place while nobody else holds it.
+    topics_by_id: HashTrieMapSync<Uuid, Arc<str>>,
+    /// Changes of partitions whose topics are not known: compaction has left the topic's record further
+    /// on, or the log was cut while the topic was deleted.
+    early_changes: HashTrieMapSync<u64, Arc<Partition>>,
     names_by_collision_form: HashTrieMapSync<String, Arc<str>>,
     partition_count: usize,
+    loads: loads::Loads,
     next_incarnation: u64,
     next_producer_id: i64,
+    next_broker_epoch: i64,
 }
 
 impl Topic {
@@ -61,6 +76,7 @@ impl Topic {
         usize::try_from(index)
             .ok()
             .and_then(|index| self.partitions.get(index))
+            .map(AsRef::as_ref)
     }
 
     /// Whether the cluster keeps the topic for itself.
@@ -72,7 +88,7 @@ impl Topic {
     pub fn to_record(&self) -> Record {
         let value = TopicRecord {
             topic_id: self.id,
-            partitions: self.partitions.clone(),
+            partitions: self.partitions.iter().map(|p| p.as_ref().clone()).collect(),
             configs: self.configs.clone(),
         };
         Record::Topic {
@@ -118,6 +134,21 @@ impl Image {
         self.broker_configs.keys().copied()
     }
 
+    /// The finalized level of a feature; 0 where it is off.
+    pub fn feature_level(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
+    /// The features that are on, with their finalized levels.
+    pub fn features(&self) -> &BTreeMap<String, i16> {
+        &self.features
+    }
+
+    /// What a broker has of all partitions; kept up to date with each record, so that nobody counts.
+    pub fn load(&self, broker_id: i32) -> Load {
+        self.loads.of(broker_id)
+    }
+
     /// The topics, by name.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
         self.topics.values()
@@ -136,7 +167,9 @@ impl Image {
 
     /// The topic with this id.
     pub fn topic_by_id(&self, id: &Uuid) -> Option<&Arc<Topic>> {
-        self.topics_by_id.get(id)
+        self.topics_by_id
+            .get(id)
+            .and_then(|name| self.topics.get(name))
     }
 
     /// The existing topic whose name differs from `name` in nothing but `.` and `_`.
@@ -167,6 +200,55 @@ impl Image {
         self.next_producer_id
     }
 
+    /// The next broker epoch to hand out; larger than all that were.
+    pub fn next_broker_epoch(&self) -> i64 {
+        self.next_broker_epoch
+    }
+
+    /// Every partition, with its topic and index.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Arc<Topic>, usize, &Arc<Partition>)> {
+        self.topics().flat_map(|topic| {
+            let with_index = topic.partitions.iter().enumerate();
+            with_index.map(move |(index, partition)| (topic, index, partition))
+        })
+    }
+
+    /// Records that make this image from nothing: what a snapshot holds.
+    pub fn to_records(&self) -> Vec<Record> {
+        let mut records = Vec::with_capacity(4 + self.broker_count() + self.topic_count());
+        if let Some(cluster_id) = self.cluster_id() {
+            let cluster_id = cluster_id.to_owned();
+            records.push(Record::Cluster(ClusterRecord { cluster_id }));
+        }
+        let next = self.next_incarnation;
+        records.push(Record::Incarnations(IncarnationsRecord { next }));
+        let next_producer_id = self.next_producer_id;
+        records.push(Record::ProducerIds(ProducerIdsRecord { next_producer_id }));
+        let next = self.next_broker_epoch;
+        records.push(Record::BrokerEpochs(BrokerEpochsRecord { next }));
+        let config = |broker_id, configs: &Configs| Record::BrokerConfig {
+            broker_id,
+            value: Some(BrokerConfigRecord {
+                configs: configs.clone(),
+            }),
+        };
+        if !self.broker_default_configs.is_empty() {
+            records.push(config(None, &self.broker_default_configs));
+        }
+        let of_brokers = self.broker_configs.iter();
+        records.extend(of_brokers.map(|(id, configs)| config(Some(*id), configs)));
+        records.extend(
+            self.brokers()
+                .map(|broker| Record::from(broker.as_ref().clone())),
+        );
+        records.extend(self.features.iter().map(|(name, level)| Record::Feature {
+            name: name.clone(),
+            value: Some(FeatureRecord { level: *level }),
+        }));
+        records.extend(self.topics().map(|topic| topic.to_record()));
+        records
+    }
+
     /// The image after `record`.
     #[must_use]
     pub fn apply(mut self, record: Record) -> Image {
@@ -186,18 +268,49 @@ impl Image {
                 );
                 self.next_producer_id = ids.next_producer_id;
             }
-            Record::Broker(broker) => {
+            Record::BrokerEpochs(epochs) => {
+                // Not asserted: compaction may leave this record behind younger registrations.
+                self.next_broker_epoch = self.next_broker_epoch.max(epochs.next);
+            }
+            Record::Broker {
+                value: Some(broker),
+                ..
+            } => {
+                self.next_broker_epoch = self.next_broker_epoch.max(broker.epoch + 1);
                 self.brokers.insert_mut(broker.broker_id, Arc::new(broker));
+            }
+            Record::Broker {
+                broker_id,
+                value: None,
+            } => {
+                self.brokers.remove_mut(&broker_id);
             }
             Record::BrokerConfig { broker_id, value } => {
                 let configs = value.map(|value| value.configs).unwrap_or_default();
                 self.apply_broker_configs(broker_id, configs);
+            }
+            Record::Feature { name, value } => {
+                let features = Arc::make_mut(&mut self.features);
+                match value {
+                    Some(FeatureRecord { level }) => features.insert(name, level),
+                    None => features.remove(&name),
+                };
             }
             Record::Topic { name, value } => {
                 self.remove_topic(&name);
                 if let Some(value) = value {
                     self.insert_topic(name.into(), value);
                 }
+            }
+            Record::Partition {
+                value: Some(change),
+                ..
+            } => self.change_partition(change),
+            Record::Partition {
+                incarnation,
+                value: None,
+            } => {
+                self.early_changes.remove_mut(&incarnation);
             }
         }
         self
@@ -215,6 +328,49 @@ impl Image {
         }
     }
 
+    /// Puts a partition's new state in the place of an older one. As long as no other image shares the
+    /// topic, it is changed in place, so that a command may change many partitions of a topic.
+    fn change_partition(&mut self, change: PartitionChangeRecord) {
+        let PartitionChangeRecord {
+            topic_id,
+            index,
+            state,
+        } = change;
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let current = self
+            .topic_by_id(&topic_id)
+            .and_then(|topic| topic.partitions.get(index))
+            .filter(|partition| partition.incarnation == state.incarnation);
+        match current {
+            Some(current) if current.partition_epoch >= state.partition_epoch => {}
+            Some(current) => {
+                self.loads = self.loads.moved(&current.replicas, &state.replicas);
+                let name = self.topics_by_id.get(&topic_id).cloned();
+                let name = name.expect("the topic was found by its id");
+                let topic = self.topics.get_mut(&name);
+                let topic = topic.expect("each id is that of a topic");
+                Arc::make_mut(topic).partitions[index] = Arc::new(state);
+            }
+            None => {
+                self.early_changes
+                    .insert_mut(state.incarnation, Arc::new(state));
+            }
+        }
+    }
+
+    /// The newer of a topic's own word about a partition and of an early change of it.
+    fn newest(&mut self, state: Partition) -> Arc<Partition> {
+        let early = self.early_changes.get(&state.incarnation).cloned();
+        let Some(early) = early else {
+            return Arc::new(state);
+        };
+        self.early_changes.remove_mut(&state.incarnation);
+        match early.partition_epoch > state.partition_epoch {
+            true => early,
+            false => Arc::new(state),
+        }
+    }
+
     fn remove_topic(&mut self, name: &str) {
         let Some(topic) = self.topics.get(name).cloned() else {
             return;
@@ -225,6 +381,7 @@ impl Image {
             self.names_by_collision_form.remove_mut(&form);
         }
         self.partition_count -= topic.partitions.len();
+        self.loads = self.loads.without(&topic.partitions);
     }
 
     fn insert_topic(&mut self, name: Arc<str>, value: TopicRecord) {
@@ -234,6 +391,11 @@ impl Image {
             configs,
         } = value;
         self.partition_count += partitions.len();
+        let partitions: Vec<Arc<Partition>> = partitions
+            .into_iter()
+            .map(|partition| self.newest(partition))
+            .collect();
+        self.loads = self.loads.with(&partitions);
         if let Some(form) = topic_name::collision_form(&name) {
             self.names_by_collision_form
                 .insert_mut(form, Arc::clone(&name));
@@ -244,68 +406,22 @@ impl Image {
             partitions,
             configs,
         });
-        self.topics_by_id.insert_mut(topic_id, Arc::clone(&topic));
+        self.topics_by_id.insert_mut(topic_id, Arc::clone(&name));
         self.topics.insert_mut(name, topic);
-    }
-
-    /// Checks what must hold in every image, at a cost that grows with the number of partitions; used
-    /// after replay and in tests. The error says what does not hold.
-    pub fn validate(&self) -> Result<(), String> {
-        let mut incarnations = std::collections::HashSet::new();
-        let mut partition_count = 0;
-        for topic in self.topics.values() {
-            let name = &topic.name;
-            if self.topics_by_id.get(&topic.id) != Some(topic) {
-                return Err(format!("topic {name} is not found by its id {}", topic.id));
-            }
-            if topic.partitions.is_empty() {
-                return Err(format!("topic {name} has no partitions"));
-            }
-            partition_count += topic.partitions.len();
-            for (index, partition) in topic.partitions.iter().enumerate() {
-                let problem = partition_problem(partition, self.next_incarnation);
-                if let Some(problem) = problem {
-                    return Err(format!("partition {name}-{index}: {problem}"));
-                }
-                if !incarnations.insert(partition.incarnation) {
-                    return Err(format!("partition {name}-{index}: incarnation used twice"));
-                }
-            }
-        }
-        if self.topics_by_id.size() != self.topics.size() {
-            return Err("there are ids without a topic".to_owned());
-        }
-        if partition_count != self.partition_count {
-            return Err("partitions are miscounted".to_owned());
-        }
-        Ok(())
-    }
-}
-
-fn partition_problem(partition: &Partition, next_incarnation: u64) -> Option<&'static str> {
-    let in_sync = &partition.in_sync_replicas;
-    if partition.incarnation >= next_incarnation {
-        Some("its incarnation was never handed out")
-    } else if in_sync.is_empty() {
-        Some("no replica is in sync")
-    } else if !in_sync.iter().all(|id| partition.replicas.contains(id)) {
-        Some("a broker that is not a replica is in sync")
-    } else if partition.leader != NO_LEADER && !in_sync.contains(&partition.leader) {
-        Some("its leader is not in sync")
-    } else {
-        None
     }
 }
 
 impl PartialEq for Image {
     fn eq(&self, other: &Image) -> bool {
-        // The other maps are derived from these.
+        // The other maps are derived from these, but for early changes, which no reader can see.
         self.cluster_id == other.cluster_id
             && self.brokers == other.brokers
             && self.broker_default_configs == other.broker_default_configs
             && self.broker_configs == other.broker_configs
+            && self.features == other.features
             && self.topics == other.topics
             && self.next_incarnation == other.next_incarnation
             && self.next_producer_id == other.next_producer_id
+            && self.next_broker_epoch == other.next_broker_epoch
     }
 }

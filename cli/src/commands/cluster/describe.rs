@@ -1,7 +1,6 @@
-//! `fjord cluster`: what the cluster is.
+//! `fjord cluster describe`.
 
-use clap::Subcommand;
-use fjord_client::proto::{DescribeClusterRequest, DescribeClusterResponse};
+use fjord_client::proto::{Broker, DescribeClusterRequest, DescribeClusterResponse};
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,20 +9,12 @@ use crate::{
     format::{size::human_bytes, table::Table},
 };
 
-/// Describe the cluster
-#[derive(Debug, Subcommand)]
-pub enum ClusterCommand {
-    /// Describe the cluster: its brokers, and how much is on their disks
-    Describe,
-}
-
 /// Runs it.
 ///
 /// # Errors
 ///
 /// Why it failed.
-pub async fn run(context: &Context, command: ClusterCommand) -> Result<(), Failure> {
-    let ClusterCommand::Describe = command;
+pub async fn run(context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
     let cluster = client.describe_cluster(DescribeClusterRequest {}).await?;
     context
@@ -32,8 +23,18 @@ pub async fn run(context: &Context, command: ClusterCommand) -> Result<(), Failu
 }
 
 fn to_text(cluster: &DescribeClusterResponse) -> String {
-    let mut brokers = Table::new(["BROKER", "ADDRESS", "RACK", "RECORDS", "DISK FREE", "DISK"])
-        .right([0, 3, 4, 5]);
+    let columns = [
+        "BROKER",
+        "ADDRESS",
+        "RACK",
+        "STATE",
+        "REPLICAS",
+        "LEADERS",
+        "RECORDS",
+        "DISK FREE",
+        "DISK",
+    ];
+    let mut brokers = Table::new(columns).right([0, 4, 5, 6, 7, 8]);
     for broker in &cluster.brokers {
         let id = if broker.broker == cluster.controller {
             format!("{}*", broker.broker)
@@ -44,6 +45,9 @@ fn to_text(cluster: &DescribeClusterResponse) -> String {
             id,
             format!("{}:{}", broker.host, broker.port),
             broker.rack.clone(),
+            state(broker).to_owned(),
+            broker.replicas.to_string(),
+            broker.leaders.to_string(),
             human_bytes(broker.size_bytes),
             human_bytes(broker.disk_free_bytes),
             human_bytes(broker.disk_total_bytes),
@@ -60,6 +64,14 @@ fn to_text(cluster: &DescribeClusterResponse) -> String {
     )
 }
 
+fn state(broker: &Broker) -> &'static str {
+    match (broker.fenced, broker.stopping) {
+        (true, _) => "fenced",
+        (false, true) => "stopping",
+        (false, false) => "active",
+    }
+}
+
 fn to_json(cluster: &DescribeClusterResponse) -> Value {
     let brokers: Vec<Value> = cluster
         .brokers
@@ -70,6 +82,10 @@ fn to_json(cluster: &DescribeClusterResponse) -> Value {
                 "host": broker.host,
                 "port": broker.port,
                 "rack": broker.rack,
+                "fenced": broker.fenced,
+                "stopping": broker.stopping,
+                "replicas": broker.replicas,
+                "leaders": broker.leaders,
                 "size_bytes": broker.size_bytes,
                 "disk_total_bytes": broker.disk_total_bytes,
                 "disk_free_bytes": broker.disk_free_bytes,
