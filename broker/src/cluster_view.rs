@@ -97,6 +97,9 @@ pub trait ClusterView: Send + Sync {
     /// An offset of the metadata's log up to which the published image has everything. It never becomes smaller.
     fn applied_offset(&self) -> u64;
 
+    /// Whether the leader of the quorum was heard of late. If not, others may lead what this broker believes to lead.
+    fn is_in_contact(&self) -> bool;
+
     /// The quorum. A broker that does not lead it asks the one that does.
     fn quorum(&self) -> BoxFuture<Result<QuorumView, NoQuorumLeader>>;
 
@@ -144,6 +147,10 @@ impl ClusterView for OnlyBroker {
         self.metadata.positions().durable_end
     }
 
+    fn is_in_contact(&self) -> bool {
+        true
+    }
+
     fn quorum(&self) -> BoxFuture<Result<QuorumView, NoQuorumLeader>> {
         let positions = self.metadata.positions();
         let now_ms = now_ms();
@@ -188,6 +195,8 @@ pub struct OneOfSeveral {
     quorum: Quorum,
     /// How many changes of the metadata are published.
     changes: watch::Receiver<u64>,
+    /// Whether the leader of the quorum is heard.
+    contact: watch::Receiver<bool>,
     partitions: Arc<Partitions>,
 }
 
@@ -197,12 +206,14 @@ impl OneOfSeveral {
         broker_id: i32,
         quorum: Quorum,
         changes: watch::Receiver<u64>,
+        contact: watch::Receiver<bool>,
         partitions: Arc<Partitions>,
     ) -> OneOfSeveral {
         OneOfSeveral {
             broker_id,
             quorum,
             changes,
+            contact,
             partitions,
         }
     }
@@ -216,6 +227,10 @@ impl ClusterView for OneOfSeveral {
     fn applied_offset(&self) -> u64 {
         // The image is published before its number.
         *self.changes.borrow()
+    }
+
+    fn is_in_contact(&self) -> bool {
+        *self.contact.borrow()
     }
 
     fn quorum(&self) -> BoxFuture<Result<QuorumView, NoQuorumLeader>> {

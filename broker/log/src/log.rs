@@ -216,12 +216,6 @@ impl Log {
         self.shared.found().keys().copied().collect()
     }
 
-    /// One of [`Log::unclaimed`] for which `is_it` is true.
-    #[must_use]
-    pub fn find_unclaimed(&self, is_it: impl Fn(PartitionId) -> bool) -> Option<PartitionId> {
-        self.shared.found().keys().copied().find(|id| is_it(*id))
-    }
-
     /// Why the log takes no more appends, if something has failed. The process should end then, and
     /// recover when it is started again.
     #[must_use]

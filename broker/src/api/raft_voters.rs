@@ -36,9 +36,8 @@ impl Handler for AddRaftVoter {
     ) -> Result<Answer<AddRaftVoterResponse>, CloseConnection> {
         let asked = &call.request;
         let voter = (asked.voter_id, asked.voter_directory_id);
-        let checked = check(&call, asked.cluster_id.as_deref(), voter);
         let change = MemberChange::AddVoter(asked.voter_id);
-        let outcome = changed(&call, checked, change);
+        let outcome = changed(&call, asked.cluster_id.as_deref(), voter, change);
         Ok(Answer::later(async move {
             let (error_code, error_message) = code_and_message(outcome.await);
             AddRaftVoterResponse {
@@ -62,9 +61,8 @@ impl Handler for RemoveRaftVoter {
     ) -> Result<Answer<RemoveRaftVoterResponse>, CloseConnection> {
         let asked = &call.request;
         let voter = (asked.voter_id, asked.voter_directory_id);
-        let checked = check(&call, asked.cluster_id.as_deref(), voter);
         let change = MemberChange::RemoveVoter(asked.voter_id);
-        let outcome = changed(&call, checked, change);
+        let outcome = changed(&call, asked.cluster_id.as_deref(), voter, change);
         Ok(Answer::later(async move {
             let (error_code, error_message) = code_and_message(outcome.await);
             RemoveRaftVoterResponse {
@@ -100,12 +98,14 @@ fn check<R>(call: &Call<R>, cluster_id: Option<&str>, voter: (i32, Uuid)) -> Res
     }
 }
 
-/// The change, as soon as the quorum has it.
+/// The change, if it may be made, as soon as the quorum has it.
 fn changed<R>(
     call: &Call<R>,
-    checked: Result<(), ApiError>,
+    cluster_id: Option<&str>,
+    voter: (i32, Uuid),
     change: MemberChange,
-) -> impl Future<Output = Result<(), ApiError>> + Send + 'static {
+) -> impl Future<Output = Result<(), ApiError>> + Send + use<R> {
+    let checked = check(call, cluster_id, voter);
     let changed = checked.map(|()| call.broker.cluster.change_members(change));
     async move { Ok(changed?.await?) }
 }

@@ -41,8 +41,12 @@ pub struct BrokerConfig {
     pub(super) sources: Sources,
 }
 
-/// The value by which Kafka says that a rate is not limited.
-pub const UNLIMITED_RATE: i64 = i64::MAX;
+/// The bytes per second that one of Kafka's throttles lets through; none if it limits nothing, which the largest number
+/// says.
+pub fn throttle(rate: i64) -> Option<f64> {
+    // Far below 2^52, or without meaning.
+    (rate < i64::MAX).then_some(rate.max(1) as f64)
+}
 
 /// Followers and leaders. Rates are in bytes per second.
 #[derive(Debug, Clone, PartialEq)]

@@ -40,7 +40,7 @@ pub use args::Args;
 pub use broker::{
     ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
     LogFormat, NetConfig, NodeConfig, ObservabilityConfig, ReplicationConfig, TransactionsConfig,
-    UNLIMITED_RATE,
+    throttle,
 };
 pub use cluster::{ClusterConfig, PeerAddress};
 pub use definition::{ConfigDef, ConfigType, Importance, Update};

@@ -5,7 +5,7 @@ use std::{thread::available_parallelism, time::Duration};
 use super::broker::{
     ApiConfig, BrokerConfig, CleanerConfig, Durability, GroupsConfig, GrpcConfig, LogConfig,
     LogFormat, NetConfig, NodeConfig, ObservabilityConfig, ReplicationConfig, TransactionsConfig,
-    UNLIMITED_RATE,
+    throttle,
 };
 use super::cluster;
 use super::layers::Sources;
@@ -179,11 +179,10 @@ fn log(sources: &Sources) -> LogConfig {
 fn replication(get: &dyn Fn(&str) -> Value) -> ReplicationConfig {
     // Far below 2^52, or without meaning.
     let rate = |name: &str| get(name).into_number() as f64;
-    let throttle = get("leader.replication.throttled.rate").into_number();
     ReplicationConfig {
         lag_time_max: get("replica.lag.time.max.ms").into_milliseconds(),
         catch_up: rate("fjord.replication.catch.up.bytes.per.second"),
-        leader_throttle: (throttle < UNLIMITED_RATE).then_some(throttle.max(1) as f64),
+        leader_throttle: throttle(get("leader.replication.throttled.rate").into_number()),
     }
 }
 

@@ -196,6 +196,7 @@ impl Cluster {
             self.broker_id,
             self.node.quorum.clone(),
             changes,
+            self.contact.clone(),
             partitions,
         )
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use fjord_quorum::{Quorum, Role};
 
 use crate::observability::{
-    definitions::{self, Definition},
-    metrics::{Figure, FigureKind, FigureSource},
+    definitions,
+    metrics::{Figure, FigureSource},
 };
 
 /// Asks the quorum at every scrape.
@@ -19,45 +19,28 @@ impl fmt::Debug for QuorumFigures {
 }
 
 impl FigureSource for QuorumFigures {
-    // Counts stay far below 2^52, up to which every one of them is exact.
     fn figures(&self) -> Vec<Figure> {
         let (state, metrics) = (self.0.watch().borrow().clone(), self.0.metrics());
-        let figure = |definition: Definition, kind: FigureKind, value: u64| Figure {
-            definition,
-            kind,
-            value: value as f64,
-        };
-        let gauge = |definition, value| figure(definition, FigureKind::Gauge, value);
+        let gauge = |definition, value: u64| Figure::gauge(definition, value as f64);
         // An index is that of an entry, a count is one more.
-        let count = |index: Option<u64>| index.map_or(0, |index| index + 1);
+        let count = |definition, index: Option<u64>| {
+            Figure::counter(definition, index.map_or(0, |index| index + 1) as f64)
+        };
+        let leads = state.role == Role::Leader;
         let mut figures = vec![
             gauge(definitions::QUORUM_TERM, state.term),
-            gauge(
-                definitions::QUORUM_LEADS,
-                u64::from(state.role == Role::Leader),
-            ),
+            gauge(definitions::QUORUM_LEADS, leads.into()),
             gauge(
                 definitions::QUORUM_HAS_LEADER,
-                u64::from(state.leader.is_some()),
+                state.leader.is_some().into(),
             ),
             gauge(definitions::QUORUM_VOTERS, state.voters.len() as u64),
-            figure(
-                definitions::QUORUM_COMMITTED,
-                FigureKind::Counter,
-                count(metrics.committed_index),
-            ),
-            figure(
-                definitions::QUORUM_APPLIED,
-                FigureKind::Counter,
-                count(metrics.applied_index),
-            ),
+            count(definitions::QUORUM_COMMITTED, metrics.committed_index),
+            count(definitions::QUORUM_APPLIED, metrics.applied_index),
         ];
         if let Some(since) = metrics.since_majority {
-            figures.push(Figure {
-                definition: definitions::QUORUM_SINCE_MAJORITY,
-                kind: FigureKind::Gauge,
-                value: since.as_secs_f64(),
-            });
+            let seconds = since.as_secs_f64();
+            figures.push(Figure::gauge(definitions::QUORUM_SINCE_MAJORITY, seconds));
         }
         figures
     }

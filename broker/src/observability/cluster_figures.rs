@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    definitions::{self, Definition},
-    metrics::{Figure, FigureKind, FigureSource},
+    definitions,
+    metrics::{Figure, FigureSource},
 };
 use crate::{
     broker::{LiveConfig, election_defaults},
@@ -40,12 +40,7 @@ impl FigureSource for ClusterFigures {
         let config = self.live_config.get();
         let image = self.metadata.image();
         let counts = count(&image, config.node.node_id, election_defaults(&config));
-        let gauge = |definition: Definition, value: usize| Figure {
-            definition,
-            kind: FigureKind::Gauge,
-            // Far below 2^52.
-            value: value as f64,
-        };
+        let gauge = |definition, value: usize| Figure::gauge(definition, value as f64);
         vec![
             gauge(definitions::BROKERS, counts.brokers),
             gauge(definitions::BROKERS_FENCED, counts.fenced),

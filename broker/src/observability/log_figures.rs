@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use fjord_log::Log;
 
 use super::{
-    definitions::{self, Definition},
-    metrics::{Figure, FigureKind, FigureSource},
+    definitions,
+    metrics::{Figure, FigureSource},
 };
 
 /// Asks the log at every scrape.
@@ -28,26 +28,16 @@ impl fmt::Debug for LogFigures {
 }
 
 impl FigureSource for LogFigures {
-    // Counts and byte counts stay far below 2^52, up to which every one of them is exact.
     fn figures(&self) -> Vec<Figure> {
         let stats = self.log.stats();
-        let figure = |definition: Definition, kind: FigureKind, value: u64| Figure {
-            definition,
-            kind,
-            value: value as f64,
-        };
-        let counter = |definition, value| figure(definition, FigureKind::Counter, value);
-        let gauge = |definition, value| figure(definition, FigureKind::Gauge, value);
+        let counter = |definition, value: u64| Figure::counter(definition, value as f64);
+        let gauge = |definition, value: u64| Figure::gauge(definition, value as f64);
         let mut figures = vec![
             counter(definitions::LOG_GROUPS, stats.groups),
             counter(definitions::LOG_ENTRIES, stats.entries),
             counter(definitions::LOG_WRITTEN, stats.written_bytes),
             counter(definitions::LOG_SYNCS, stats.syncs),
-            Figure {
-                definition: definitions::LOG_SYNC_TIME,
-                kind: FigureKind::Counter,
-                value: stats.sync_micros as f64 / 1e6,
-            },
+            Figure::counter(definitions::LOG_SYNC_TIME, stats.sync_micros as f64 / 1e6),
             counter(definitions::LOG_REFUSED_DISK_FULL, stats.refused_disk_full),
             counter(definitions::LOG_DAMAGED_READS, stats.damaged_reads),
             counter(definitions::LOG_INDEX_REBUILDS, stats.index_rebuilds),

@@ -48,6 +48,28 @@ pub struct Figure {
     pub value: f64,
 }
 
+impl Figure {
+    /// A value that goes up and down. Counts stay far below 2^52, up to which every one of them is exact.
+    pub fn gauge(definition: Definition, value: f64) -> Self {
+        let kind = FigureKind::Gauge;
+        Self {
+            definition,
+            kind,
+            value,
+        }
+    }
+
+    /// A value that only grows while the process lives.
+    pub fn counter(definition: Definition, value: f64) -> Self {
+        let kind = FigureKind::Counter;
+        Self {
+            definition,
+            kind,
+            value,
+        }
+    }
+}
+
 /// Something that has figures of its own, such as the log; asked on every scrape, so it must be
 /// quick and must not wait.
 pub trait FigureSource: fmt::Debug + Send + Sync + 'static {

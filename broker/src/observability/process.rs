@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     definitions,
-    metrics::{Definition, Figure, FigureKind, FigureSource},
+    metrics::{Figure, FigureSource},
 };
 
 /// The figures of this process. What the system does not tell is left out.
@@ -28,18 +28,14 @@ impl ProcessFigures {
 impl FigureSource for ProcessFigures {
     fn figures(&self) -> Vec<Figure> {
         let started = self.started.duration_since(UNIX_EPOCH).ok();
-        let gauge = FigureKind::Gauge;
+        let gauge = |definition, value: Option<f64>| value.map(|it| Figure::gauge(definition, it));
+        let cpu = Figure::counter(definitions::PROCESS_CPU, cpu_seconds());
         [
-            figure(definitions::PROCESS_RESIDENT, gauge, resident_bytes()),
-            figure(
-                definitions::PROCESS_CPU,
-                FigureKind::Counter,
-                Some(cpu_seconds()),
-            ),
-            figure(definitions::PROCESS_OPEN_FDS, gauge, open_files()),
-            figure(
+            Some(cpu),
+            gauge(definitions::PROCESS_RESIDENT, resident_bytes()),
+            gauge(definitions::PROCESS_OPEN_FDS, open_files()),
+            gauge(
                 definitions::PROCESS_START_TIME,
-                gauge,
                 started.map(|it| it.as_secs_f64()),
             ),
         ]
@@ -47,14 +43,6 @@ impl FigureSource for ProcessFigures {
         .flatten()
         .collect()
     }
-}
-
-fn figure(definition: Definition, kind: FigureKind, value: Option<f64>) -> Option<Figure> {
-    value.map(|value| Figure {
-        definition,
-        kind,
-        value,
-    })
 }
 
 fn resident_bytes() -> Option<f64> {

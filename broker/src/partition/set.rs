@@ -3,7 +3,7 @@
 use std::{
     cell::LazyCell,
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use fjord_log::{Log, PartitionId};
@@ -45,12 +45,19 @@ pub struct Partitions {
     broker_id: i32,
     topics: RwLock<HashMap<Uuid, Replicas>>,
     ids: RwLock<HashMap<Arc<str>, Uuid>>,
+    /// What is on disk and has no replica yet, by incarnation; empty once all of the metadata is known.
+    unclaimed: Mutex<HashMap<u64, PartitionId>>,
 }
 
 impl Partitions {
     /// No partitions yet, on this log.
     pub fn new(log: Arc<Log>, live_config: LiveConfig) -> Arc<Self> {
+        let on_disk = log.unclaimed().into_iter();
+        let by_incarnation = on_disk
+            .filter(|id| *id != METADATA_PARTITION)
+            .map(|id| (id.0 & INCARNATION_BITS, id));
         Arc::new(Self {
+            unclaimed: Mutex::new(by_incarnation.collect()),
             log,
             broker_id: live_config.get().node.node_id,
             live_config,
@@ -113,6 +120,7 @@ impl Partitions {
     /// Deletes data that no partition of the metadata claims: what is left of a deletion that a crash
     /// interrupted. To be called once, when all of the metadata is known.
     pub fn delete_unclaimed(&self) {
+        self.unclaimed().clear();
         for id in self.log.unclaimed() {
             if id == METADATA_PARTITION {
                 continue;
@@ -195,15 +203,18 @@ impl Partitions {
     /// The id of a partition in this broker's log: of what is there, or one that was never used here. A partition that
     /// has moved away and comes back must not have its old one, whose deletion the log remembers.
     fn id_of(&self, partition: &Partition) -> PartitionId {
-        let is_it = |id: PartitionId| {
-            id != METADATA_PARTITION && id.0 & INCARNATION_BITS == partition.incarnation
-        };
-        let fresh = || {
+        let found = self.unclaimed().remove(&partition.incarnation);
+        found.unwrap_or_else(|| {
             // It grows with every change of the partition, of which coming back is one.
             let turn = u64::try_from(partition.partition_epoch).unwrap_or(0);
             PartitionId(partition.incarnation | turn << INCARNATION_BITS.count_ones())
-        };
-        self.log.find_unclaimed(is_it).unwrap_or_else(fresh)
+        })
+    }
+
+    fn unclaimed(&self) -> MutexGuard<'_, HashMap<u64, PartitionId>> {
+        self.unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells replicas of a topic the states that the metadata has for them.

@@ -15,6 +15,8 @@ struct Entry {
     end: u64,
     bytes: usize,
     outcome: AppendOutcome,
+    /// Since when it waits.
+    since_ms: u64,
     /// Nothing if the leader's disk was enough for who wrote it (acks=1).
     done: Option<Done>,
 }
@@ -35,8 +37,14 @@ pub struct Released {
 }
 
 impl Waiting {
-    /// Adds an append.
-    pub fn push(&mut self, outcome: AppendOutcome, bytes: usize, done: Option<Done>) {
+    /// Adds an append, which waits from `now_ms` on.
+    pub fn push(
+        &mut self,
+        outcome: AppendOutcome,
+        bytes: usize,
+        now_ms: u64,
+        done: Option<Done>,
+    ) {
         let end = outcome.last_offset + 1;
         // A repeated batch waits for where it was the first time.
         let place = self.entries.partition_point(|entry| entry.end <= end);
@@ -44,6 +52,7 @@ impl Waiting {
             end,
             bytes,
             outcome,
+            since_ms: now_ms,
             done,
         };
         self.entries.insert(place, entry);
@@ -66,8 +75,14 @@ impl Waiting {
 
     /// Takes out all who wait to be told, since they will not be told that they are on all in-sync replicas.
     pub fn take_all(&mut self) -> Vec<Done> {
+        self.take_older(u64::MAX)
+    }
+
+    /// The same for those who have waited since before `since_ms`.
+    pub fn take_older(&mut self, since_ms: u64) -> Vec<Done> {
         self.entries
             .iter_mut()
+            .filter(|entry| entry.since_ms < since_ms)
             .filter_map(|entry| entry.done.take())
             .collect()
     }

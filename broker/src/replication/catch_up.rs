@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use crate::{
     broker::LiveConfig,
     budget::Budget,
-    config::{ReplicationConfig, UNLIMITED_RATE},
+    config::{ReplicationConfig, throttle},
     metadata::Image,
     observability::{
         definitions,
-        metrics::{Figure, FigureKind, FigureSource},
+        metrics::{Figure, FigureSource},
     },
 };
 
@@ -71,7 +71,7 @@ impl CatchUp {
         let now = Instant::now();
         let config = self.live_config.get();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let writing = state.writing.at(self.log.stats().written_bytes, now);
+        let writing = state.writing.at(now, || self.log.stats().written_bytes);
         let limit = limit(&config.replication, writing);
         state.sent_bytes += bytes as u64;
         state.pace.spend(bytes, limit, now);
@@ -81,12 +81,8 @@ impl CatchUp {
 impl FigureSource for CatchUp {
     fn figures(&self) -> Vec<Figure> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        vec![Figure {
-            definition: definitions::REPLICATION_CATCH_UP,
-            kind: FigureKind::Counter,
-            // Far below 2^52.
-            value: state.sent_bytes as f64,
-        }]
+        let sent = state.sent_bytes as f64;
+        vec![Figure::counter(definitions::REPLICATION_CATCH_UP, sent)]
     }
 }
 
@@ -110,10 +106,8 @@ pub fn follower_limit(image: &Image, follower: i32) -> f64 {
     let rate = own
         .and_then(|configs| configs.get(FOLLOWER_THROTTLE))
         .or_else(|| image.broker_default_configs().get(FOLLOWER_THROTTLE));
-    match rate.and_then(|rate| rate.parse::<i64>().ok()) {
-        Some(rate) if rate < UNLIMITED_RATE => rate.max(1) as f64,
-        _ => f64::MAX,
-    }
+    rate.and_then(|rate| throttle(rate.parse().ok()?))
+        .unwrap_or(f64::MAX)
 }
 
 /// When what is kept under a limit may go on.
@@ -154,9 +148,10 @@ impl Rate {
         }
     }
 
-    fn at(&mut self, count: u64, now: Instant) -> f64 {
+    fn at(&mut self, now: Instant, count: impl FnOnce() -> u64) -> f64 {
         let elapsed = now.duration_since(self.since);
         if elapsed >= SAMPLE {
+            let count = count();
             // Far below 2^52.
             let grown = count.saturating_sub(self.count) as f64;
             *self = Self {
@@ -192,12 +187,12 @@ mod tests {
         let start = Instant::now();
         let mut rate = Rate::new(1_000, start);
         assert!(
-            rate.at(2_000, start + SAMPLE / 2) < 1e-9,
+            rate.at(start + SAMPLE / 2, || 2_000) < 1e-9,
             "too early to tell"
         );
         let later = start + 2 * SAMPLE;
-        assert!((rate.at(5_000, later) - 2_000.0).abs() < 1e-9);
-        assert!((rate.at(9_000, later + SAMPLE / 2) - 2_000.0).abs() < 1e-9);
+        assert!((rate.at(later, || 5_000) - 2_000.0).abs() < 1e-9);
+        assert!((rate.at(later + SAMPLE / 2, || 9_000) - 2_000.0).abs() < 1e-9);
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Asks the controller for other in-sync replicas, on behalf of all partitions that this broker leads.
+//!
+//! While no leader of the quorum is heard, nobody can be asked, and this broker may be one that was cut off: producers
+//! that wait for followers are told to look for another leader, rather than wait until their own patience ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +21,9 @@ use crate::{
 
 /// How often the partitions are looked at: about how long a replica that has caught up waits to be in sync.
 const TICK: Duration = Duration::from_millis(50);
+/// How long producers wait for followers while no leader of the quorum is heard. Followers that can be reached answer
+/// much sooner.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Most partitions of one request.
 const AT_ONCE: usize = 2000;
 
@@ -53,6 +59,12 @@ impl InSyncTask {
             broker.map(|broker| broker.epoch)
         };
         let now_ms = monotonic_ms();
+        if !self.broker.cluster.is_in_contact() {
+            let patience_ms = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
+            let since_ms = now_ms.saturating_sub(patience_ms);
+            let partitions = &self.broker.partitions;
+            partitions.for_each(|replica| replica.give_up_waiting(since_ms));
+        }
         let mut proposals: Vec<(Arc<Replica>, Proposal)> = Vec::new();
         self.broker.partitions.for_each(|replica| {
             if proposals.len() < AT_ONCE

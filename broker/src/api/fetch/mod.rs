@@ -5,6 +5,8 @@
 //! - The first batch of a response comes whatever its size (KIP-74), so that no consumer gets stuck.
 //! - The response waits until there are `min_bytes`, or `max_wait_ms` have passed, or there is an error.
 //! - Incremental fetch sessions (KIP-227) are in [`session`]; from version 13 on topics come by id (KIP-516).
+//! - A broker that hears no leader of the quorum may have been replaced: rather than nothing, it answers
+//!   NOT_LEADER_OR_FOLLOWER, upon which consumers look for another leader.
 //! - There are no transactions yet, so `read_committed` reads up to the high watermark, and no transaction
 //!   was aborted.
 
@@ -88,9 +90,15 @@ async fn run(call: Call<FetchRequest>, mut context: FetchContext) -> FetchRespon
         session_id: context.session_id(),
         ..FetchResponse::default()
     };
-    for (place, data) in found.into_iter().enumerate() {
+    let size_of = |data: &PartitionData| data.records.as_ref().map_or(0, fjord_wire::Records::len);
+    let is_empty = found.iter().all(|data| size_of(data) == 0);
+    let may_be_replaced = is_empty && !broker.cluster.is_in_contact();
+    for (place, mut data) in found.into_iter().enumerate() {
+        if may_be_replaced && data.error_code == ErrorCode::None.code() {
+            data.error_code = ErrorCode::NotLeaderOrFollower.code();
+        }
         let topic = &wanted[place].topic;
-        let size = data.records.as_ref().map_or(0, fjord_wire::Records::len);
+        let size = size_of(&data);
         bytes += size;
         count(&broker, &wanted[place], size);
         if context.keeps(place, &data) {

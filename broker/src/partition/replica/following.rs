@@ -85,10 +85,9 @@ impl Replica {
         log_end: u64,
         done: Completion,
     ) -> Result<(), AppendError> {
-        let is_wanted = || self.leader_epoch() == leader_epoch;
-        self.log.truncate_suffix(log_end, &is_wanted, done)?;
-        self.is_truncated();
-        Ok(())
+        self.cut(leader_epoch, |is_wanted| {
+            self.log.truncate_suffix(log_end, is_wanted, done)
+        })
     }
 
     /// Begins anew at `offset`, with nothing: the log of the leader of `leader_epoch` starts after the end of this
@@ -103,19 +102,25 @@ impl Replica {
         offset: u64,
         done: Completion,
     ) -> Result<(), AppendError> {
-        let is_wanted = || self.leader_epoch() == leader_epoch;
-        self.log.truncate_all(offset, &is_wanted, done)?;
-        self.is_truncated();
-        Ok(())
+        self.cut(leader_epoch, |is_wanted| {
+            self.log.truncate_all(offset, is_wanted, done)
+        })
     }
 
-    /// The high watermark does not reach beyond the log. A leader has seen to that when it began.
-    fn is_truncated(&self) {
+    /// Truncates while `leader_epoch` lasts. The high watermark does not reach beyond the log then; a leader has seen to
+    /// that when it began.
+    fn cut(
+        &self,
+        leader_epoch: i32,
+        truncate: impl FnOnce(&dyn Fn() -> bool) -> Result<(), AppendError>,
+    ) -> Result<(), AppendError> {
+        truncate(&|| self.leader_epoch() == leader_epoch)?;
         let role = self.role();
         if matches!(*role, Role::Follower) {
             let log_end = self.log.positions().log_end;
             self.log
                 .set_high_watermark(log_end.min(self.log.high_watermark()));
         }
+        Ok(())
     }
 }

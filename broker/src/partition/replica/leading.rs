@@ -6,8 +6,9 @@ use bytes::Bytes;
 use fjord_log::{AppendError, AppendOutcome};
 use tracing::{debug, error};
 
-use super::{Acks, Replica, Role, WriteError};
+use super::{Acks, Replica, Role, WriteError, tell_all};
 use crate::{
+    clock::monotonic_ms,
     metadata,
     partition::{
         in_sync::{InSync, Start},
@@ -181,13 +182,22 @@ impl Replica {
             Acks::Leader => (Some(done), None),
             Acks::All => (None, Some(done)),
         };
-        leadership.waiting.push(outcome, bytes, later);
+        leadership
+            .waiting
+            .push(outcome, bytes, monotonic_ms(), later);
         let released = self.advanced(leadership);
         drop(role);
         if let Some(done) = at_once {
             done(Ok(outcome));
         }
         self.settle(released);
+    }
+
+    /// Those who have waited for followers since before `since_ms` wait no longer: others may lead the partition by now.
+    /// Their records may be replicated yet.
+    pub fn give_up_waiting(&self, since_ms: u64) {
+        let waiting = self.as_leader(|leadership| leadership.waiting.take_older(since_ms));
+        tell_all(waiting.unwrap_or_default(), &WriteError::NotLeader);
     }
 
     /// Moves the log's start forward (DeleteRecords), and calls `done` when that is on disk.
