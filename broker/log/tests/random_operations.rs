@@ -426,11 +426,15 @@ impl World {
         let log_end = partition.positions().log_end;
         if wanted < model.log_end {
             assert!(log_end <= wanted);
-            // Compaction may have made one of several batches.
-            if p <= 3 {
-                assert_eq!(log_end, model.boundary_at(wanted));
+            let base = model.base_of(wanted);
+            match model.gaps.get(&base) {
+                // A wide gap has several markers, and ends with one of them.
+                Some(end) if wanted < *end => assert!((base..=wanted).contains(&log_end)),
+                // Compaction may have made one of several batches.
+                _ if p <= 3 => assert_eq!(log_end, model.boundary_at(wanted)),
+                _ => {}
             }
-            let lost = model.rows.range(log_end..model.base_of(wanted));
+            let lost = model.rows.range(log_end..base.max(log_end));
             let gone = lost.map(|(offset, _)| *offset).collect::<Vec<_>>();
             assert!(
                 gone.iter().all(|offset| model.doubtful.contains(offset)),
@@ -672,5 +676,41 @@ proptest! {
         }
         world.reopen(true);
         world.check();
+    }
+}
+
+#[test]
+fn a_wide_gap_can_be_cut_anywhere() {
+    for (partition, share) in [1, 4]
+        .into_iter()
+        .flat_map(|p| [0, 30, 85].map(|share| (p, share)))
+    {
+        let mut world = World::new(0);
+        let steps = [
+            Step::Replica {
+                partition,
+                gap: 5 << 32,
+                records: 17,
+                bytes: 2_041,
+                producer: None,
+                new_epoch: false,
+            },
+            Step::LogStart {
+                partition,
+                share: 52,
+            },
+            Step::Truncate { partition, share },
+            Step::Append {
+                partition,
+                records: 6,
+                bytes: 144,
+                times: 9_462,
+                new_epoch: false,
+            },
+        ];
+        for step in steps {
+            world.run(step);
+            world.check();
+        }
     }
 }

@@ -34,6 +34,8 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// How often a connection without traffic is asked whether its peer is there, and how long that may take.
 const KEEPALIVE: Duration = Duration::from_secs(1);
+/// Calls that a peer gave up before they were looked at: as many come at once when a broker has stood still.
+const GIVEN_UP_CALLS: usize = 1024;
 /// How long a stop waits for calls in flight; streams would keep it for ever.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -87,6 +89,7 @@ impl PeerServer {
         let serving = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
+            .http2_max_pending_accept_reset_streams(Some(GIVEN_UP_CALLS))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_routes(routes)

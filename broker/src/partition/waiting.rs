@@ -38,13 +38,7 @@ pub struct Released {
 
 impl Waiting {
     /// Adds an append, which waits from `now_ms` on.
-    pub fn push(
-        &mut self,
-        outcome: AppendOutcome,
-        bytes: usize,
-        now_ms: u64,
-        done: Option<Done>,
-    ) {
+    pub fn push(&mut self, outcome: AppendOutcome, bytes: usize, now_ms: u64, done: Option<Done>) {
         let end = outcome.last_offset + 1;
         // A repeated batch waits for where it was the first time.
         let place = self.entries.partition_point(|entry| entry.end <= end);
