@@ -10,6 +10,7 @@ use crate::{
     cluster_view::ClusterView,
     config::{BrokerConfig, DynamicConfigs},
     coordinator::groups::Groups,
+    lost_brokers::LostBrokers,
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{ElectionDefaults, EnsureInternalTopic, InternalTopic, InternalTopicError},
@@ -31,6 +32,8 @@ pub struct Broker {
     pub metadata: MetadataStore,
     /// What is known of the cluster besides.
     pub cluster: Box<dyn ClusterView>,
+    /// What it has lost of late.
+    pub lost: Arc<LostBrokers>,
     /// Who may do what.
     pub authorizer: Authorizer,
     /// Who may use how much.

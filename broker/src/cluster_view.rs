@@ -97,6 +97,9 @@ pub trait ClusterView: Send + Sync {
     /// An offset of the metadata's log up to which the published image has everything. It never becomes smaller.
     fn applied_offset(&self) -> u64;
 
+    /// Ready when the published image has all that this broker knows now to be committed.
+    fn settled(&self) -> BoxFuture<()>;
+
     /// Whether the leader of the quorum was heard of late. If not, others may lead what this broker believes to lead.
     fn is_in_contact(&self) -> bool;
 
@@ -147,6 +150,10 @@ impl ClusterView for OnlyBroker {
         self.metadata.positions().durable_end
     }
 
+    fn settled(&self) -> BoxFuture<()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn is_in_contact(&self) -> bool {
         true
     }
@@ -195,6 +202,8 @@ pub struct OneOfSeveral {
     quorum: Quorum,
     /// How many changes of the metadata are published.
     changes: watch::Receiver<u64>,
+    /// How many are committed, as far as this broker knows.
+    committed: watch::Receiver<u64>,
     /// Whether the leader of the quorum is heard.
     contact: watch::Receiver<bool>,
     partitions: Arc<Partitions>,
@@ -206,6 +215,7 @@ impl OneOfSeveral {
         broker_id: i32,
         quorum: Quorum,
         changes: watch::Receiver<u64>,
+        committed: watch::Receiver<u64>,
         contact: watch::Receiver<bool>,
         partitions: Arc<Partitions>,
     ) -> OneOfSeveral {
@@ -213,6 +223,7 @@ impl OneOfSeveral {
             broker_id,
             quorum,
             changes,
+            committed,
             contact,
             partitions,
         }
@@ -227,6 +238,15 @@ impl ClusterView for OneOfSeveral {
     fn applied_offset(&self) -> u64 {
         // The image is published before its number.
         *self.changes.borrow()
+    }
+
+    fn settled(&self) -> BoxFuture<()> {
+        let committed = *self.committed.borrow();
+        let mut changes = self.changes.clone();
+        Box::pin(async move {
+            // Nobody publishes any more when the broker ends.
+            let _ = changes.wait_for(|changes| *changes >= committed).await;
+        })
     }
 
     fn is_in_contact(&self) -> bool {

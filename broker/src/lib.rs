@@ -9,6 +9,7 @@ pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod grpc;
+pub mod lost_brokers;
 pub mod metadata;
 pub mod net;
 pub mod observability;

@@ -35,6 +35,7 @@ use crate::{
         observer::GroupsObserver,
     },
     grpc::{Backend, GrpcServer, services},
+    lost_brokers::LostBrokers,
     metadata::{
         Delta, ExecuteError, Image, ImageObserver, MetadataStore,
         commands::{Conditions, EnsureClusterId, RegisterBroker, RegisterOnlyBroker},
@@ -202,6 +203,7 @@ impl Parts {
             Arc::clone(&peers),
             replication_stop.clone(),
         );
+        let lost = Arc::new(LostBrokers::default());
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
@@ -209,6 +211,7 @@ impl Parts {
             Box::new(Arc::clone(&followers)),
             Box::new(GroupsObserver::new(groups.clone(), config.node.node_id)),
             Box::new(ForgetTopics(metrics.clone())),
+            Box::new(Arc::clone(&lost)),
         ];
         let opened = open_metadata(&live_config, &log, observers, shutdown).await;
         let (metadata, cluster) = match opened {
@@ -254,6 +257,7 @@ impl Parts {
             live_config,
             metadata,
             cluster: view,
+            lost,
             authorizer: Authorizer::allow_all(),
             quotas: Quotas::unlimited(),
             metrics: metrics.clone(),
@@ -380,7 +384,7 @@ impl Parts {
             let service = Api::new(Arc::clone(&self.broker));
             let server = Server::bind(options, &limits, service, metrics)?;
             addresses.kafka.push(server.local_addr());
-            tasks.spawn(server.run(stop.clone()));
+            tasks.spawn(server.run(stop.clone(), self.broker.lost.silences()));
         }
         if let Some(address) = &config.grpc.listen {
             let grpc = GrpcServer::bind(address, config.grpc.max_streams, health.clone())?;

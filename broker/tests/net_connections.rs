@@ -318,6 +318,31 @@ async fn a_shutdown_answers_what_is_in_flight_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn connections_that_are_refreshed_end_in_order_and_others_are_taken() {
+    let running = start(|_| {});
+    let mut idle = running.connect().await;
+    let mut client = running.connect().await;
+    client.write_all(&request(1, Ask::Gated, 0)).await.unwrap();
+    let in_flight = running.metrics.net.requests_in_flight.clone();
+    until("it is in flight", || in_flight.get() == 1).await;
+    running.refresh.send_modify(|count| *count += 1);
+    assert_closed(&mut idle).await;
+    running.assert_serves().await;
+    running.service.gate.add_permits(1);
+    assert_eq!(read_response(&mut client).await, Some((1, 0)));
+    assert_closed(&mut client).await;
+
+    // What takes too long is left to its client, which sends it again.
+    let mut client = running.connect().await;
+    client.write_all(&request(2, Ask::Gated, 0)).await.unwrap();
+    until("it is in flight", || in_flight.get() == 1).await;
+    running.refresh.send_modify(|count| *count += 1);
+    assert_closed(&mut client).await;
+    running.assert_serves().await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_at_its_deadline() {
     let running = start(|options| options.server.shutdown_timeout = Duration::from_millis(100));
     let mut client = running.connect().await;

@@ -44,12 +44,20 @@ pub enum Answer<R> {
     Now(R),
     /// The response will be there when the future is done.
     Later(LaterAnswer<R>),
+    /// The same, and the future begins when all earlier requests of the connection are answered: what it tells is as
+    /// new as it can be.
+    InTurn(LaterAnswer<R>),
 }
 
 impl<R> Answer<R> {
     /// A response that is there when `future` is done.
     pub fn later(future: impl Future<Output = R> + Send + 'static) -> Answer<R> {
         Answer::Later(Box::pin(async move { Ok(Some(future.await)) }))
+    }
+
+    /// A response that `future` makes when its turn comes.
+    pub fn in_turn(future: impl Future<Output = R> + Send + 'static) -> Answer<R> {
+        Answer::InTurn(Box::pin(async move { Ok(Some(future.await)) }))
     }
 }
 
@@ -134,6 +142,10 @@ pub(super) fn dispatch<H: Handler>(
                 Ok(encoded.map_or(Reply::None, Reply::Now))
             }
             Answer::Later(future) => Ok(Reply::later(async move { finish(future.await?) })),
+            Answer::InTurn(future) => {
+                let reply = async move { finish(future.await?) };
+                Ok(Reply::InTurn(Box::pin(reply)))
+            }
         }
     })
 }

@@ -227,6 +227,7 @@ mod tests {
             directory_id: Uuid::from_u128(9),
             supported_features: Default::default(),
             fenced: false,
+            silent: false,
             in_controlled_shutdown: false,
         }))
     }

@@ -94,7 +94,7 @@ impl<M: Served> Begun<M> {
         match self.0 {
             Answer::None => Ok(None),
             Answer::Now(response) => Ok(Some(response)),
-            Answer::Later(future) => {
+            Answer::Later(future) | Answer::InTurn(future) => {
                 let future: LaterAnswer<M::Response> = future;
                 future.await
             }

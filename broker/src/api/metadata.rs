@@ -10,10 +10,12 @@
 //! - Version 8 adds authorized operations, of the cluster only up to version 10.
 //! - Version 12 takes topic ids (KIP-516); 10 and 11 have the fields but must not use them.
 //! - Version 13 has an error code for the whole response.
+//! - It is answered as the metadata is when the response leaves, which may be after earlier requests have waited for
+//!   followers of a broker that was lost. Such a broker is listed for a while ([`crate::lost_brokers`]).
 //! - The broker that is asked names itself as the controller, since any broker takes what clients send
 //!   to one.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use fjord_wire::{
     ErrorCode,
@@ -32,7 +34,7 @@ use super::{
     authorized_operations::{NOT_ASKED, bit_field},
     call::first_of,
     create_topics,
-    endpoints::{ReachableBroker, reachable_brokers},
+    endpoints::{ReachableBroker, known_brokers},
 };
 use crate::{
     metadata::{
@@ -69,29 +71,43 @@ impl Handler for Metadata {
             Some(topics) => auto_create(&call, topics).await,
             None => Vec::new(),
         };
-        let image = call.image();
-        let mut seen = BTreeSet::new();
-        let topics = match topics {
-            Some(topics) => topics
-                .into_iter()
-                .filter(|topic| seen.insert((topic.name.clone(), topic.topic_id)))
-                .map(|topic| describe_requested(&call, &image, topic, &refused))
-                .collect(),
-            None => describe_all(&call, &image),
-        };
-        let brokers = reachable_brokers(&call.broker, &image, &call.context.connection);
-        Ok(Answer::Now(MetadataResponse {
-            brokers: brokers.into_iter().map(to_response_broker).collect(),
-            cluster_id: image.cluster_id().map(str::to_owned),
-            controller_id: call.broker.id(),
-            topics,
-            cluster_authorized_operations: cluster_operations(&call),
-            ..Default::default()
+        Ok(Answer::in_turn(async move {
+            call.broker.cluster.settled().await;
+            respond(&call, topics, &refused)
         }))
     }
 
     fn first_error(response: &MetadataResponse) -> i16 {
         first_of(response.topics.iter().map(|topic| topic.error_code))
+    }
+}
+
+/// The response as the metadata is now.
+fn respond(
+    call: &Call<MetadataRequest>,
+    topics: Option<Vec<MetadataRequestTopic>>,
+    refused: &[(String, ErrorCode)],
+) -> MetadataResponse {
+    let image = call.image();
+    let mut seen = BTreeSet::new();
+    let topics = match topics {
+        Some(topics) => topics
+            .into_iter()
+            .filter(|topic| seen.insert((topic.name.clone(), topic.topic_id)))
+            .map(|topic| describe_requested(call, &image, topic, refused))
+            .collect(),
+        None => describe_all(call, &image),
+    };
+    let now = Instant::now();
+    let mut brokers = known_brokers(&call.broker, &image, &call.context.connection);
+    brokers.retain(|broker| !broker.is_fenced || call.broker.lost.is_listed(broker.id, now));
+    MetadataResponse {
+        brokers: brokers.into_iter().map(to_response_broker).collect(),
+        cluster_id: image.cluster_id().map(str::to_owned),
+        controller_id: call.broker.id(),
+        topics,
+        cluster_authorized_operations: cluster_operations(call),
+        ..Default::default()
     }
 }
 

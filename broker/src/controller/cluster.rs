@@ -29,6 +29,7 @@ use super::{
     error::StartError,
     figures::QuorumFigures,
     heartbeats::{Heartbeats, Wish},
+    leader::SharedSessions,
     peer_server::LateRoutes,
     publisher::{Published, publish},
     registration::{Identity, register},
@@ -74,6 +75,7 @@ pub struct Cluster {
 pub(super) struct Node {
     pub quorum: Quorum,
     pub committed: Arc<Committed>,
+    pub sessions: Arc<SharedSessions>,
     pub channels: Channels,
     pub late: LateRoutes,
     pub local: SocketAddr,
@@ -128,6 +130,7 @@ impl Cluster {
             cluster_id,
             broker_id,
             broker_epoch,
+            sessions: Arc::clone(&node.sessions),
             channels: node.channels.clone(),
             own_address: node.own_address(),
             interval: cluster.heartbeat_interval,
@@ -196,6 +199,7 @@ impl Cluster {
             self.broker_id,
             self.node.quorum.clone(),
             changes,
+            self.node.committed.applied(),
             self.contact.clone(),
             partitions,
         )

@@ -1,6 +1,6 @@
 //! This broker's own session: heartbeats to whoever leads the quorum, in one stream, and in another one when that ends.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
 use fjord_proto::peer::v1::{Heartbeat, HeartbeatAnswer};
 use fjord_quorum::{NodeId, Quorum};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 use tracing::{debug, info};
 
-use super::channels::Channels;
+use super::{channels::Channels, leader::SharedSessions};
 
 /// Heartbeats that wait for the network.
 const QUEUE: usize = 4;
@@ -39,6 +39,8 @@ pub struct Heartbeats {
     pub broker_id: i32,
     /// The epoch of its registration.
     pub broker_epoch: i64,
+    /// The brokers' sessions for when this one leads, which is told of the leader's connection.
+    pub sessions: Arc<SharedSessions>,
     /// Connections.
     pub channels: Channels,
     /// Where this broker reaches itself.
@@ -75,6 +77,12 @@ impl Heartbeats {
                 && let Err(status) = self.session(leader, &address, &mut heard).await
             {
                 debug!(leader, %status, "the session with the leader of the quorum ended");
+                // What the transport says has a source, what the leader says has none.
+                if status.source().is_some()
+                    && let Ok(leader) = i32::try_from(leader)
+                {
+                    self.sessions.lock().leader_broke(leader);
+                }
                 if status.code() == Code::Aborted {
                     let reason = status.message().to_owned();
                     self.replaced.send_replace(Some(reason));
@@ -115,6 +123,7 @@ impl Heartbeats {
         let late = |_| Status::deadline_exceeded("the leader does not answer");
         let opened = timeout(self.silence, opening).await.map_err(late)?;
         let answers = opened?.into_inner();
+        self.sessions.lock().leader_found();
         info!(
             leader,
             "heartbeats go to the leader of the metadata's quorum"

@@ -375,14 +375,16 @@ fn command(due: Due) -> Command {
         Due::Fence {
             broker_id,
             broker_epoch,
+            is_silent,
         } => {
             warn!(
                 broker_id,
-                broker_epoch, "fencing a broker that is not heard of"
+                broker_epoch, is_silent, "fencing a broker that is not heard of"
             );
             let request = FenceBroker {
                 broker_id,
                 broker_epoch,
+                is_silent,
             };
             request.into()
         }

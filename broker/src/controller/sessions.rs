@@ -4,12 +4,13 @@
 //! ```text
 //!   connected ─► heard, heard, … ─► disconnected ──grace──► dead: fenced
 //!                        └──────────silence, session timeout──┘
-//!   a new leader: every registered broker counts as disconnected from the leader's start on
+//!   a new leader: every registered broker counts as silent from the leader's start on, and the leader before as
+//!   disconnected if its connection broke
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::metadata::Image;
+use crate::metadata::{Broker, Image};
 
 /// How long a broker may be out of sight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Due {
         broker_id: i32,
         /// Its epoch.
         broker_epoch: i64,
+        /// Whether no connection of it has broken.
+        is_silent: bool,
     },
     /// It is back.
     Unfence {
@@ -62,6 +65,8 @@ struct Session {
     stream: Option<u64>,
     /// When it is dead if nothing comes.
     dead_at_ms: u64,
+    /// No connection has broken: if nothing comes, it has fallen silent.
+    is_silent: bool,
     beat: Beat,
 }
 
@@ -71,6 +76,8 @@ pub struct Sessions {
     limits: Limits,
     is_leading: bool,
     brokers: BTreeMap<i32, Session>,
+    /// The leader before, if this broker's own connection to it broke.
+    broken_leader: Option<i32>,
     next_stream: u64,
     /// When this broker looked last.
     looked_ms: u64,
@@ -83,6 +90,7 @@ impl Sessions {
             limits,
             is_leading: false,
             brokers: BTreeMap::new(),
+            broken_leader: None,
             next_stream: 1,
             looked_ms: 0,
         }
@@ -92,16 +100,35 @@ impl Sessions {
     pub fn begin(&mut self, image: &Image, now_ms: u64) {
         self.is_leading = true;
         self.looked_ms = now_ms;
-        let session = |broker_epoch| Session {
-            broker_epoch,
-            stream: None,
-            dead_at_ms: now_ms + self.limits.takeover_ms,
-            beat: Beat::default(),
+        let (limits, broken_leader) = (self.limits, self.broken_leader);
+        let session = |broker: &Broker| {
+            let is_broken = broken_leader == Some(broker.broker_id);
+            let wait_ms = match is_broken {
+                true => limits.grace_ms,
+                false => limits.takeover_ms,
+            };
+            Session {
+                broker_epoch: broker.epoch,
+                stream: None,
+                dead_at_ms: now_ms + wait_ms,
+                is_silent: !is_broken,
+                beat: Beat::default(),
+            }
         };
         let unfenced = image.brokers().filter(|broker| !broker.fenced);
         self.brokers = unfenced
-            .map(|broker| (broker.broker_id, session(broker.epoch)))
+            .map(|broker| (broker.broker_id, session(broker)))
             .collect();
+    }
+
+    /// This broker's own connection to the leader has broken.
+    pub fn leader_broke(&mut self, leader: i32) {
+        self.broken_leader = Some(leader);
+    }
+
+    /// This broker has a connection to the leader.
+    pub fn leader_found(&mut self) {
+        self.broken_leader = None;
     }
 
     /// This broker does not lead any more.
@@ -122,6 +149,7 @@ impl Sessions {
             broker_epoch,
             stream: Some(stream),
             dead_at_ms: now_ms + self.limits.silence_ms,
+            is_silent: true,
             beat: Beat::default(),
         };
         self.brokers.insert(broker_id, session);
@@ -146,6 +174,7 @@ impl Sessions {
         let dead_at_ms = now_ms + self.limits.grace_ms;
         if let Some(session) = self.session(broker_id, stream) {
             session.stream = None;
+            session.is_silent = false;
             session.dead_at_ms = session.dead_at_ms.min(dead_at_ms);
         }
     }
@@ -195,6 +224,7 @@ impl Sessions {
                 (false, None) => Some(Due::Fence {
                     broker_id,
                     broker_epoch,
+                    is_silent: session.is_some_and(|session| session.is_silent),
                 }),
                 (true, Some(session))
                     if session.stream.is_some()
@@ -273,6 +303,15 @@ mod tests {
         Due::Fence {
             broker_id,
             broker_epoch: i64::from(broker_id),
+            is_silent: false,
+        }
+    }
+
+    fn silent(broker_id: i32) -> Due {
+        Due::Fence {
+            broker_id,
+            broker_epoch: i64::from(broker_id),
+            is_silent: true,
         }
     }
 
@@ -298,8 +337,36 @@ mod tests {
             FenceBroker {
                 broker_id,
                 broker_epoch,
+                is_silent: false,
             },
         )
+    }
+
+    #[test]
+    fn the_leader_before_is_dead_at_once_if_its_connection_broke_and_silent_if_not() {
+        let image = image_with_brokers(3);
+        let mut sessions = Sessions::new(LIMITS);
+        sessions.leader_broke(2);
+        sessions.begin(&image, 1_000);
+        assert_eq!(sessions.due(&image, 1_000 + LIMITS.grace_ms), [fence(2)]);
+
+        sessions.leader_found();
+        sessions.begin(&image, 1_000);
+        assert_eq!(sessions.due(&image, 1_000 + LIMITS.grace_ms), []);
+        let late = sessions.due(&image, 1_000 + LIMITS.takeover_ms);
+        assert_eq!(late, [0, 1, 2].map(silent));
+    }
+
+    #[test]
+    fn a_silent_broker_is_told_from_one_whose_connection_broke() {
+        let image = image_with_brokers(2);
+        let mut sessions = leading(&image, 0);
+        let streams = [0, 1].map(|id| sessions.connected(id, id.into(), 0).unwrap());
+        sessions.disconnected(1, streams[1], 0);
+        assert_eq!(
+            sessions.due(&image, LIMITS.silence_ms),
+            [silent(0), fence(1)]
+        );
     }
 
     #[test]

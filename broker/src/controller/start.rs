@@ -138,7 +138,7 @@ async fn start_node(
         quorum: quorum.clone(),
         cluster_id,
         committed: Arc::clone(&committed),
-        sessions,
+        sessions: Arc::clone(&sessions),
         queue: queue.clone(),
         stop: stop.clone(),
     };
@@ -152,6 +152,7 @@ async fn start_node(
     let node = Node {
         quorum,
         committed,
+        sessions,
         channels: Channels::default(),
         late,
         local,

@@ -231,6 +231,7 @@ mod tests {
         let fence = FenceBroker {
             broker_id: 0,
             broker_epoch: 0,
+            is_silent: false,
         };
         for (id, command) in (2..).zip([create("a"), fence.into(), create("b")]) {
             let bytes = decide(&one, id, &command).encode();

@@ -366,6 +366,7 @@ mod tests {
         let request = FenceBroker {
             broker_id: 0,
             broker_epoch: 0,
+            is_silent: false,
         };
         let sent = Command::from(request).encode();
         let command = Command::decode(&sent).unwrap();

@@ -70,6 +70,7 @@ pub(super) async fn read_requests<S: Service>(
             Ok(Reply::None) => {}
             Ok(Reply::Now(response)) => pipeline.push(Work::Ready(response), memory),
             Ok(Reply::Later(future)) => pipeline.push(Work::Later(future), memory),
+            Ok(Reply::InTurn(future)) => pipeline.push(Work::InTurn(future), memory),
             Err(close) => return CloseReason::Handler(close),
         }
     }

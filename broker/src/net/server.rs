@@ -15,6 +15,7 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,6 +42,9 @@ const WARNINGS_PER_SECOND: u32 = 20;
 /// How long connections have to notice that the deadline of a shutdown has passed. Only a handler
 /// that blocks its thread can take longer.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long requests may take whose connection ends so that its client looks for other brokers.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Connection ids are unique in the process, whichever listener they belong to.
 static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
@@ -104,18 +108,28 @@ impl<S: Service> Server<S> {
         self.local_addr
     }
 
-    /// Serves until `shutdown` is cancelled. Then it accepts and reads no more, waits until what
+    /// Serves until `shutdown` is cancelled. Whenever `refresh` changes, the connections that there are end in order, with
+    /// everything answered that can be soon, so that clients look anew at what there is. When `shutdown` is cancelled, it accepts and reads no more, waits until what
     /// is in flight is answered, at most for the shutdown timeout, and closes all connections.
     ///
     /// Requests that are parked for long (a fetch, a join) count as in flight: whoever parks them
     /// should answer them when the broker stops.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken, mut refresh: watch::Receiver<u64>) {
         let connections = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let abort = CancellationToken::new();
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = self.accept_forever(&connections, &stop, &abort) => {}
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        loop {
+            let (those_stop, those_abort) = (stop.child_token(), abort.child_token());
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.accept_forever(&connections, &those_stop, &those_abort) => {}
+                Ok(()) = refresh.changed() => {
+                    those_stop.cancel();
+                    connections.spawn(async move {
+                        sleep(REFRESH_TIMEOUT).await;
+                        those_abort.cancel();
+                    });
+                }
+            }
         }
         info!(listener = %self.name, connections = connections.len(), "listener stops");
         let Self {

@@ -50,6 +50,9 @@ pub enum Reply {
     Now(Frame),
     /// The response will be there when the future is done; `Ok(None)` means no response.
     Later(LaterReply),
+    /// The same, and the future is not polled before all earlier responses of the connection are there: what it
+    /// tells is as new as it can be.
+    InTurn(LaterReply),
 }
 
 impl Reply {

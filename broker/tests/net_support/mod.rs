@@ -19,7 +19,7 @@ use fjord_wire::{Frame, Writer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,7 @@ pub struct Running {
     pub metrics: Metrics,
     pub shutdown: CancellationToken,
     pub task: JoinHandle<()>,
+    pub refresh: watch::Sender<u64>,
 }
 
 /// Every option of a listener.
@@ -151,12 +152,14 @@ pub fn start(adjust: impl FnOnce(&mut Options)) -> Running {
     let limits = BrokerLimits::new(&options.broker, &metrics);
     let server = Server::bind(options.server, &limits, service.clone(), &metrics).unwrap();
     let shutdown = CancellationToken::new();
+    let (refresh, refreshed) = watch::channel(0);
     Running {
         address: server.local_addr(),
         service,
         metrics,
-        task: tokio::spawn(server.run(shutdown.clone())),
+        task: tokio::spawn(server.run(shutdown.clone(), refreshed)),
         shutdown,
+        refresh,
     }
 }
 

@@ -150,6 +150,7 @@ impl Inner {
                 )
             };
             match leader {
+                Some(leader) if leader == here && to == here => return Ok(()),
                 Some(leader) if leader == here => {}
                 Some(leader) if to == 0 || leader == to => return Ok(()),
                 Some(_) | None => {

@@ -69,6 +69,7 @@ async fn fence_other(fixture: &Fixture) {
     let fence = FenceBroker {
         broker_id: OTHER,
         broker_epoch: image.broker(OTHER).unwrap().epoch,
+        is_silent: false,
     };
     fixture
         .broker

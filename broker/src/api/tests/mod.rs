@@ -105,6 +105,7 @@ impl Fixture {
             cluster: Box::new(
                 OnlyBroker::new(live_config.get().node.node_id, Arc::clone(&partitions)).unwrap(),
             ),
+            lost: Arc::default(),
             live_config,
             metadata,
             authorizer: Authorizer::allow_all(),
@@ -163,7 +164,9 @@ impl Fixture {
     async fn send_frame(&self, frame: Bytes) -> Result<Bytes, CloseConnection> {
         match self.api.call(&self.context, frame).await? {
             Reply::Now(response) => Ok(response.into_bytes()),
-            Reply::Later(future) => Ok(future.await?.expect("a response").into_bytes()),
+            Reply::Later(future) | Reply::InTurn(future) => {
+                Ok(future.await?.expect("a response").into_bytes())
+            }
             Reply::None => panic!("every request here gets a response"),
         }
     }

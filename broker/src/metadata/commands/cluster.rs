@@ -62,6 +62,7 @@ pub fn register_broker(image: &Image, broker: RegisterBroker) -> Decision<i64> {
         directory_id: Uuid::nil(),
         supported_features: BTreeMap::new(),
         fenced: false,
+        silent: false,
         in_controlled_shutdown: false,
     };
     Decision {

@@ -1,6 +1,7 @@
 //! Fencing: a broker that is not heard of any more leads nothing and is in sync with nothing.
 
 use super::{
+    FenceBroker,
     broker_life::{BrokerLifeError, registered},
     partition_change::{ElectionDefaults, change_partitions},
 };
@@ -10,11 +11,11 @@ use crate::metadata::{Decision, Image, Partition, records::Record};
 /// becomes eligible (rule 7). The outcome is the number of partitions that changed.
 pub fn fence_broker(
     image: &Image,
-    broker_id: i32,
-    broker_epoch: i64,
+    request: &FenceBroker,
     defaults: ElectionDefaults,
 ) -> Result<Decision<usize>, BrokerLifeError> {
-    let mut broker = registered(image, broker_id, broker_epoch)?;
+    let broker_id = request.broker_id;
+    let mut broker = registered(image, broker_id, request.broker_epoch)?;
     if broker.fenced {
         return Ok(Decision {
             records: Vec::new(),
@@ -22,6 +23,7 @@ pub fn fence_broker(
         });
     }
     broker.fenced = true;
+    broker.silent = request.is_silent;
     Ok(with_partitions_first(
         image,
         Record::from(broker),

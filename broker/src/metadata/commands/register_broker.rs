@@ -102,6 +102,7 @@ pub fn register(
         directory_id: registration.directory_id,
         supported_features: registration.supported_features,
         fenced: true,
+        silent: false,
         in_controlled_shutdown: false,
     });
     let after = image.clone().apply(record.clone());

@@ -223,18 +223,15 @@ pub struct FenceBroker {
     pub broker_id: i32,
     /// Its epoch.
     pub broker_epoch: i64,
+    /// Whether it fell silent, though its connection stood.
+    pub is_silent: bool,
 }
 
 impl Decide for FenceBroker {
     type Outcome = Result<usize, BrokerLifeError>;
 
     fn decide(&self, image: &Image, conditions: &Conditions) -> Decision<Self::Outcome> {
-        refusable(super::fence_broker(
-            image,
-            self.broker_id,
-            self.broker_epoch,
-            conditions.election,
-        ))
+        refusable(super::fence_broker(image, self, conditions.election))
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     several_brokers_tests::{RULES, epoch, registration},
-    testing::new_topic,
+    testing::{lost, new_topic},
     *,
 };
 use crate::metadata::{
@@ -137,7 +137,7 @@ fn records_of(image: &Image, number: u128, step: &Step) -> Vec<Record> {
             unfence_broker(image, *id, epoch_of(*id), RULES).map_or(vec![], |d| d.records)
         }
         Step::Fence { id } => {
-            fence_broker(image, *id, epoch_of(*id), RULES).map_or(vec![], |d| d.records)
+            fence_broker(image, &lost(*id, epoch_of(*id)), RULES).map_or(vec![], |d| d.records)
         }
         Step::BeginShutdown { id } => begin_controlled_shutdown(image, *id, epoch_of(*id), RULES)
             .map_or(vec![], |d| d.records),

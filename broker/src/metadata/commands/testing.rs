@@ -8,8 +8,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Conditions, CreationDefaults, ElectionDefaults, NewTopic, RegisterBroker, create_topics,
-    register_broker,
+    Conditions, CreationDefaults, ElectionDefaults, FenceBroker, NewTopic, RegisterBroker,
+    create_topics, register_broker,
 };
 use crate::metadata::Image;
 
@@ -40,6 +40,15 @@ pub(crate) fn image_with_brokers(count: i32) -> Image {
             .fold(image, Image::apply)
     };
     (0..count).fold(Image::default(), register)
+}
+
+/// A broker whose connection broke.
+pub(crate) fn lost(broker_id: i32, broker_epoch: i64) -> FenceBroker {
+    FenceBroker {
+        broker_id,
+        broker_epoch,
+        is_silent: false,
+    }
 }
 
 pub(crate) fn new_topic(name: &str) -> NewTopic {

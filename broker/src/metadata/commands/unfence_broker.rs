@@ -22,6 +22,7 @@ pub fn unfence_broker(
     let mut records = Vec::new();
     if broker.fenced {
         broker.fenced = false;
+        broker.silent = false;
         records.push(Record::from(broker));
     }
     let after = records.iter().cloned().fold(image.clone(), Image::apply);

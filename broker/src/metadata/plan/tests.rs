@@ -21,6 +21,7 @@ fn broker(broker_id: i32) -> Record {
         directory_id: Uuid::nil(),
         supported_features: BTreeMap::new(),
         fenced: false,
+        silent: false,
         in_controlled_shutdown: false,
     })
 }

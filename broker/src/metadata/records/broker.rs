@@ -34,6 +34,9 @@ pub struct BrokerRecord {
     /// Whether the broker is kept from leading and from being in sync.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fenced: bool,
+    /// Whether it was fenced because it fell silent, though its connection stood.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub silent: bool,
     /// Whether the broker has asked to stop, and hands its work over.
     #[serde(default, skip_serializing_if = "is_false")]
     pub in_controlled_shutdown: bool,
@@ -79,7 +82,7 @@ mod tests {
             broker_id: i32, epoch: i64, id: u128, rack: Option<String>,
             endpoints: Vec<(String, String, u16)>, directory_id: u128,
             supported_features: BTreeMap<String, (i16, i16)>, fenced: bool,
-            in_controlled_shutdown: bool,
+            silent: bool, in_controlled_shutdown: bool,
         ) {
             let endpoints = endpoints
                 .into_iter()
@@ -88,7 +91,7 @@ mod tests {
             let incarnation_id = Uuid::from_u128(id);
             let record = BrokerRecord {
                 broker_id, epoch, incarnation_id, rack, endpoints,
-                directory_id: Uuid::from_u128(directory_id), supported_features, fenced,
+                directory_id: Uuid::from_u128(directory_id), supported_features, fenced, silent,
                 in_controlled_shutdown,
             };
             check_round_trip(&Record::from(record));

@@ -47,6 +47,8 @@ pub(super) enum Work {
     Ready(Frame),
     /// The second stage runs.
     Later(LaterReply),
+    /// The same, once all earlier ones are done.
+    InTurn(LaterReply),
 }
 
 /// The side that the reader pushes to.
@@ -74,6 +76,8 @@ enum Slot {
     Later {
         future: LaterReply,
         begun: bool,
+        /// Not to be begun while an earlier one runs.
+        in_turn: bool,
         /// Held until the response is known, when the slot is replaced.
         _memory: RequestMemory,
     },
@@ -118,13 +122,16 @@ impl Pipeline {
 
     /// Adds a request behind all others. `memory` is held until its response is known.
     pub(super) fn push(&self, work: Work, memory: RequestMemory) {
+        let later = |future, in_turn| Slot::Later {
+            future,
+            begun: false,
+            in_turn,
+            _memory: memory,
+        };
         let slot = match work {
             Work::Ready(response) => Slot::Done(Ok(Some(self.finish(response)))),
-            Work::Later(future) => Slot::Later {
-                future,
-                begun: false,
-                _memory: memory,
-            },
+            Work::Later(future) => later(future, false),
+            Work::InTurn(future) => later(future, true),
         };
         self.requests_in_flight.inc();
         let mut state = self.lock();

@@ -104,12 +104,20 @@ impl<'a> Outbox<'a> {
         let before = waiting_bytes;
         let mut running = 0;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Slot::Later { future, begun, .. } = slot else {
+            let Slot::Later {
+                future,
+                begun,
+                in_turn,
+                ..
+            } = slot
+            else {
                 continue;
             };
             if !*begun {
                 let is_over_limit = waiting_bytes >= self.pipeline.limits.max_response_bytes;
-                if !may_begin || (index > 0 && (is_over_limit || running == MAX_BEGUN)) {
+                let is_early = *in_turn && running > 0;
+                let is_full = is_over_limit || running == MAX_BEGUN;
+                if !may_begin || is_early || (index > 0 && is_full) {
                     // Those behind it have not been begun either.
                     break;
                 }

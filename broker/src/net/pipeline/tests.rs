@@ -1,4 +1,7 @@
-use std::task::Context;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    task::Context,
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -83,6 +86,27 @@ async fn responses_leave_in_the_order_of_requests() {
     );
     first.send(1).unwrap();
     assert_eq!(sizes(poll_once(outbox.gather(1000))), Some(vec![1, 2]));
+}
+
+#[tokio::test]
+async fn a_response_in_turn_is_not_made_before_all_earlier_ones() {
+    let fixture = fixture(10, 1000);
+    let mut outbox = Outbox::new(&fixture.pipeline);
+    let first = fixture.push_later().await;
+    let is_made = Arc::new(AtomicBool::new(false));
+    let made = Arc::clone(&is_made);
+    let future: LaterReply = Box::pin(async move {
+        made.store(true, SeqCst);
+        Ok(Some(frame(2)))
+    });
+    let memory = fixture.budget.reserve(100).await;
+    fixture.pipeline.push(Work::InTurn(future), memory);
+    let third = fixture.push_later().await;
+    third.send(3).unwrap();
+    assert_eq!(sizes(poll_once(outbox.gather(1000))), None);
+    assert!(!is_made.load(SeqCst), "the first is not done");
+    first.send(1).unwrap();
+    assert_eq!(sizes(poll_once(outbox.gather(1000))), Some(vec![1, 2, 3]));
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ fn brokers() -> Vec<Command> {
         FenceBroker {
             broker_id,
             broker_epoch,
+            is_silent: false,
         }
         .into(),
         UnfenceBroker {
@@ -298,6 +299,7 @@ fn the_bytes_of_a_command_are_fixed() {
     let fence = Command::from(FenceBroker {
         broker_id: 2,
         broker_epoch: 300,
+        is_silent: false,
     });
     // Version; a map of one: the kind, and a map of two: the fields by name.
     let mut expected = vec![0, 0xa1, 0x6b];

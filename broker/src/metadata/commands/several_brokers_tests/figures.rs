@@ -16,7 +16,7 @@ fn fencing_3300_partitions_is_measured() {
     image = apply(&image, created.records);
     let led = image.partitions().filter(|(_, _, p)| p.leader == 0).count();
     let begin = std::time::Instant::now();
-    let decision = fence_broker(&image, 0, epoch(&image, 0), RULES).unwrap();
+    let decision = fence_broker(&image, &lost(0, epoch(&image, 0)), RULES).unwrap();
     let decided = begin.elapsed();
     let begin = std::time::Instant::now();
     let stored: Vec<_> = decision.records.iter().map(Record::encode).collect();
@@ -49,7 +49,7 @@ fn ten_thousand_partitions_change_leaders_quickly() {
     let created = create_topics(&image, &[topic], testing::DEFAULTS).unwrap();
     image = apply(&image, created.records);
     let begin = std::time::Instant::now();
-    let decision = fence_broker(&image, 0, epoch(&image, 0), RULES).unwrap();
+    let decision = fence_broker(&image, &lost(0, epoch(&image, 0)), RULES).unwrap();
     assert_eq!(decision.outcome, 10_001);
     let after = apply(&image, decision.records);
     let taken = begin.elapsed();

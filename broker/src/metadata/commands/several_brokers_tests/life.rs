@@ -191,7 +191,7 @@ fn a_log_that_ends_within_fencing_is_repaired_by_fencing_again() {
     let image = cluster(3, &[]);
     let created = create_topics(&image, &[topic], testing::DEFAULTS).unwrap();
     let image = apply(&image, created.records);
-    let records = fence_broker(&image, 0, epoch(&image, 0), RULES)
+    let records = fence_broker(&image, &lost(0, epoch(&image, 0)), RULES)
         .unwrap()
         .records;
     let complete = apply(&image, records.clone());

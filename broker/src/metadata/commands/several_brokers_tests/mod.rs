@@ -9,7 +9,7 @@ mod reassignments;
 
 use uuid::Uuid;
 
-pub(super) use super::testing::new_topic;
+pub(super) use super::testing::{lost, new_topic};
 pub(super) use super::*;
 use crate::metadata::{Decision, Partition, records::Record};
 
@@ -52,7 +52,10 @@ pub(super) fn done<T, E: std::fmt::Debug>(
 }
 
 pub(super) fn fence(image: &Image, id: i32) -> Image {
-    done(image, fence_broker(image, id, epoch(image, id), RULES))
+    done(
+        image,
+        fence_broker(image, &lost(id, epoch(image, id)), RULES),
+    )
 }
 
 pub(super) fn unfence(image: &Image, id: i32) -> Image {

@@ -13,7 +13,7 @@ fn two_changes() -> (Image, Record, Record) {
         changes.next().unwrap()
     };
     let fencing = |image: &Image, id| {
-        fence_broker(image, id, epoch(image, id), RULES)
+        fence_broker(image, &lost(id, epoch(image, id)), RULES)
             .unwrap()
             .records
     };
@@ -63,7 +63,7 @@ fn a_deleted_topic_leaves_no_records_of_its_partitions() {
 #[test]
 fn a_difference_names_the_partitions_and_brokers_that_changed() {
     let old = cluster(3, &[]);
-    let records = fence_broker(&old, 0, epoch(&old, 0), RULES)
+    let records = fence_broker(&old, &lost(0, epoch(&old, 0)), RULES)
         .unwrap()
         .records;
     let mut touched = Touched::default();
