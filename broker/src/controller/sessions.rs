@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(sessions.is_live(2, 1300), Some(false));
         sessions.connected(1, 1, 1200).unwrap();
         assert_eq!(sessions.next_death_ms(1200), Some(1300));
-        assert_eq!(sessions.due(&image, 1300), [fence(0), fence(2)]);
+        assert_eq!(sessions.due(&image, 1300), [silent(0), silent(2)]);
         assert_eq!(sessions.live(1300), BTreeSet::from([1]));
         let image = fenced(&fenced(&image, 0), 2);
         assert_eq!(sessions.due(&image, 1300), []);
@@ -410,7 +410,7 @@ mod tests {
         let stream = sessions.connected(0, 0, 0).unwrap();
         assert!(sessions.heard(0, stream, READY, 500));
         assert_eq!(sessions.due(&image, 2499), []);
-        assert_eq!(sessions.due(&image, 2500), [fence(0)]);
+        assert_eq!(sessions.due(&image, 2500), [silent(0)]);
         // The connection was not broken, only slow.
         let image = fenced(&image, 0);
         assert_eq!(sessions.due(&image, 2600), []);
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(sessions.due(&image, 9000), []);
         assert!(sessions.heard(0, one, READY, 9100));
         assert_eq!(sessions.due(&image, 9299), []);
-        assert_eq!(sessions.due(&image, 9300), [fence(1)]);
+        assert_eq!(sessions.due(&image, 9300), [silent(1)]);
     }
 
     #[test]

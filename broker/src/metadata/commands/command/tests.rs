@@ -301,16 +301,19 @@ fn the_bytes_of_a_command_are_fixed() {
         broker_epoch: 300,
         is_silent: false,
     });
-    // Version; a map of one: the kind, and a map of two: the fields by name.
+    // Version; a map of one: the kind, and a map of three: the fields by name.
     let mut expected = vec![0, 0xa1, 0x6b];
     expected.extend(b"FenceBroker");
-    expected.push(0xa2);
+    expected.push(0xa3);
     expected.push(0x69);
     expected.extend(b"broker_id");
     expected.push(2);
     expected.push(0x6c);
     expected.extend(b"broker_epoch");
     expected.extend([0x19, 0x01, 0x2c]);
+    expected.push(0x69);
+    expected.extend(b"is_silent");
+    expected.push(0xf4);
     assert_eq!(fence.encode(), expected);
 }
 
