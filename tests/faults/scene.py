@@ -1,0 +1,119 @@
+"""A cluster under load in a network of its own, which a test breaks; in the end everything must be whole and nothing lost."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.cluster import Member, wait_for
+
+from .checker import violations
+from .clients import GROUP, Clients
+from .cluster import RemoteCluster
+from .network import OBSERVER, Network
+
+PARTITIONS = 3
+SAFE, PLAIN = "safe", "plain"
+"""Topics: one whose records must be on two brokers before they are acknowledged, and one as it is by default."""
+SETTINGS = {
+    "group.initial.rebalance.delay.ms": "0",
+    # Replicas that are cut off from their leader only are missed sooner, and leadership goes back while a test runs.
+    "replica.lag.time.max.ms": "3000",
+    "leader.imbalance.check.interval.seconds": "5",
+}
+REPLICAS = 3
+SHOWN = 20
+
+
+class Scene:
+    """Network, brokers and clients. The test runs inside the network, as a host that is never cut off."""
+
+    def __init__(self, directory: Path, brokers: int = 3):
+        self.network = Network(brokers)
+        self.cluster = RemoteCluster(directory / "brokers", self.network, SETTINGS)
+        self._directory = directory
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Scene":
+        self._stack.enter_context(self.network)
+        self._stack.enter_context(self.network.hosts[OBSERVER].inside())
+        self._stack.enter_context(self.cluster)
+        try:
+            self._begin()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        self.cluster.start()
+        self.cluster.wait_quorum_leader()
+        topics = {SAFE: PARTITIONS, PLAIN: PARTITIONS}
+        for topic, configs in {SAFE: {"min.insync.replicas": "2"}, PLAIN: {}}.items():
+            wait_for(f"topic {topic}", lambda: self._create(topic, configs) == 0)
+        self.wait_whole()
+        self.clients = Clients(self.network, self.cluster, self._directory / "clients", topics)
+        self._stack.callback(self.clients.close)
+        self.clients.wait_progress()
+
+    def _create(self, topic: str, configs: dict[str, str]) -> int:
+        """Asks for a topic, and returns the error code."""
+        pairs = [{"Name": name, "Value": value} for name, value in configs.items()]
+        wanted = {"Name": topic, "NumPartitions": PARTITIONS, "ReplicationFactor": REPLICAS, "Configs": pairs}
+        answer = self.cluster[1].ask("CreateTopics", 7, {"Topics": [wanted], "timeoutMs": 10_000})
+        return answer["Topics"][0]["ErrorCode"]
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """All brokers."""
+        return self.network.brokers
+
+    def others(self, *brokers: Member) -> list[Member]:
+        """The brokers that run beside these."""
+        return [member for member in self.cluster.running if member not in brokers]
+
+    def leader(self) -> Member:
+        """The broker that leads the first partition of the safe topic; one that does not lead the quorum, if it can be had."""
+        quorum, partitions = self.cluster.wait_quorum_leader(), self.cluster.running[0].topics()[SAFE]
+        leaders = [self.cluster[each.leader] for each in partitions.values()]
+        return next((member for member in leaders if member is not quorum), leaders[0])
+
+    def coordinator(self) -> Member:
+        """The broker that coordinates the group."""
+        body = {"KeyType": 0, "CoordinatorKeys": [GROUP]}
+
+        def find() -> Member | None:
+            answer = self.cluster.running[0].ask("FindCoordinator", 4, body)["Coordinators"][0]
+            return self.cluster[answer["NodeId"]] if answer["ErrorCode"] == 0 else None
+
+        return wait_for("the group's coordinator", find)
+
+    def wait_moved(self, away: Member) -> None:
+        """Waits until the others lead in place of a broker."""
+
+        def moved() -> bool:
+            topics = self.others(away)[0].topics()
+            return all(each.leader not in (away.id, -1) for name in (SAFE, PLAIN) for each in topics[name].values())
+
+        wait_for(f"broker {away.id} leads nothing", moved)
+
+    def wait_whole(self) -> None:
+        """Waits until all replicas of all partitions are in sync, the internal ones too, and all brokers say so."""
+
+        def whole(topics) -> bool:
+            partitions = [each for topic in topics.values() for each in topic.values()]
+            return all(each.in_sync == set(each.replicas) and each.leader in each.in_sync for each in partitions)
+
+        self.cluster.wait_agreed("all replicas are in sync", whole)
+
+    def check(self) -> None:
+        """Everything is whole again and goes on, and what the clients saw is right."""
+        self.network.heal()
+        self.wait_whole()
+        self.clients.wait_progress(timeout_s=90)
+        outcome = self.clients.finish()
+        found = violations(outcome)
+        counts = {kind: len(outcome.of(kind)) for kind in ("sent", "acknowledged", "consumed", "committed")}
+        print(f"history: {counts}")
+        assert not found, "\n".join([f"{len(found)} violations in {self._directory}", *found[:SHOWN]])
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
