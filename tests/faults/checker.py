@@ -110,7 +110,8 @@ def unstable(outcome: Outcome) -> Iterator[str]:
     for event in outcome.of("consumed"):
         found = stored.get(place(event), {}).get(event["offset"])
         if found != event["record"]:
-            yield f"{event['client']} was given {event['record']} at {place(event)} offset {event['offset']}, which has {found}"
+            given = f"{event['record']} at {place(event)} offset {event['offset']}"
+            yield f"{event['client']} was given {given}, which has {found}"
 
 
 def missed(outcome: Outcome) -> Iterator[str]:

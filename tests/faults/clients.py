@@ -145,10 +145,9 @@ class Clients:
         for client in self.producers.values():
             client.wait()
         # Whoever takes partitions over begins where the group was.
-        self.consumers.append(self._consumer(3))
-        wait_for(
-            "another member takes over", lambda: any(e["event"] == "assigned" for e in self.consumers[-1].history.update())
-        )
+        third = self._consumer(3)
+        self.consumers.append(third)
+        wait_for("another member takes over", lambda: any(each["event"] == "assigned" for each in third.history.update()))
         self.wait_consumed()
         for client in self.consumers:
             client.halt()

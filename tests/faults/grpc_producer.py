@@ -71,9 +71,8 @@ class Lane(threading.Thread):
 
     def identity(self) -> tuple[int, int]:
         """A producer id and its epoch."""
-        given = pb.ProducerServiceStub(self.channels[next(self.asked)]).InitProducer(
-            pb.InitProducerRequest(), timeout=CALL_S
-        )
+        producers = pb.ProducerServiceStub(self.channels[next(self.asked)])
+        given = producers.InitProducer(pb.InitProducerRequest(), timeout=CALL_S)
         return given.producer_id, given.producer_epoch
 
     def leader(self) -> int:
@@ -148,9 +147,8 @@ class Lane(threading.Thread):
 
 def stream(told: "Arguments", history: Writer, halt: threading.Event) -> None:
     """Produces to all partitions until it is told to stop."""
-    lanes = [
-        Lane(told, (topic, partition), history, halt) for topic, count in told.topics.items() for partition in range(count)
-    ]
+    places = [(topic, partition) for topic, count in told.topics.items() for partition in range(count)]
+    lanes = [Lane(told, place, history, halt) for place in places]
     for lane in lanes:
         lane.start()
     for lane in lanes:

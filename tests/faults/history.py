@@ -25,7 +25,8 @@ class Writer:
     """Appends events to a file; from any thread."""
 
     def __init__(self, path: Path, client: str):
-        self._file = open(path, "a", buffering=1)
+        # It is open as long as the process lives.
+        self._file = open(path, "a", buffering=1)  # noqa: SIM115
         self._client = client
         self._lock = threading.Lock()
 

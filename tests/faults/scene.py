@@ -1,11 +1,11 @@
-"""A cluster under load in a network of its own, which a test breaks; in the end everything must be whole and nothing lost."""
+"""A cluster under load in a network of its own, which a test breaks; in the end all must be whole and nothing lost."""
 
 from contextlib import ExitStack
 from pathlib import Path
 
-from harness.cluster import Member, wait_for
+from harness.cluster import Member, Partition, wait_for
 
-from .checker import violations
+from .checker import Place, violations
 from .clients import GROUP, Clients
 from .cluster import RemoteCluster
 from .network import OBSERVER, Network
@@ -19,7 +19,7 @@ SETTINGS = {
     "replica.lag.time.max.ms": "3000",
     "leader.imbalance.check.interval.seconds": "5",
 }
-REPLICAS = 3
+REPLICAS, SAFE_REPLICAS = 3, 2
 SHOWN = 20
 
 
@@ -47,7 +47,7 @@ class Scene:
         self.cluster.start()
         self.cluster.wait_quorum_leader()
         topics = {SAFE: PARTITIONS, PLAIN: PARTITIONS}
-        for topic, configs in {SAFE: {"min.insync.replicas": "2"}, PLAIN: {}}.items():
+        for topic, configs in {SAFE: {"min.insync.replicas": str(SAFE_REPLICAS)}, PLAIN: {}}.items():
             wait_for(f"topic {topic}", lambda: self._create(topic, configs) == 0)
         self.wait_whole()
         self.clients = Clients(self.network, self.cluster, self._directory / "clients", topics)
@@ -70,11 +70,28 @@ class Scene:
         """The brokers that run beside these."""
         return [member for member in self.cluster.running if member not in brokers]
 
+    def in_role(self, role: str) -> Member:
+        """The broker that a test is to break."""
+        roles = {
+            "leader": self.leader,
+            "follower": self.follower,
+            "quorum leader": self.cluster.wait_quorum_leader,
+            "coordinator": self.coordinator,
+        }
+        return roles[role]()
+
     def leader(self) -> Member:
-        """The broker that leads the first partition of the safe topic; one that does not lead the quorum, if it can be had."""
-        quorum, partitions = self.cluster.wait_quorum_leader(), self.cluster.running[0].topics()[SAFE]
-        leaders = [self.cluster[each.leader] for each in partitions.values()]
+        """A broker that leads a partition of the safe topic; one that does not lead the quorum, if it can be had."""
+        quorum = self.cluster.wait_quorum_leader()
+        leaders = [self.cluster[broker] for (topic, _), broker in sorted(self.leaders().items()) if topic == SAFE]
         return next((member for member in leaders if member is not quorum), leaders[0])
+
+    def follower(self) -> Member:
+        """A broker that follows that one; if it can be had, one that does not lead the quorum."""
+        leader, quorum = self.leader(), self.cluster.wait_quorum_leader()
+        followed = next(each for each in self.partitions().values() if each.leader == leader.id)
+        followers = [self.cluster[broker] for broker in followed.replicas if broker != leader.id]
+        return next((member for member in followers if member is not quorum), followers[0])
 
     def coordinator(self) -> Member:
         """The broker that coordinates the group."""
@@ -86,14 +103,24 @@ class Scene:
 
         return wait_for("the group's coordinator", find)
 
-    def wait_moved(self, away: Member) -> None:
-        """Waits until the others lead in place of a broker."""
+    def partitions(self, asked: Member | None = None) -> dict[Place, Partition]:
+        """The partitions that clients use, as one broker has them."""
+        topics = (asked or self.cluster.running[0]).topics()
+        return {(name, number): each for name in (SAFE, PLAIN) for number, each in topics[name].items()}
 
-        def moved() -> bool:
-            topics = self.others(away)[0].topics()
-            return all(each.leader not in (away.id, -1) for name in (SAFE, PLAIN) for each in topics[name].values())
+    def leaders(self, asked: Member | None = None) -> dict[Place, int]:
+        """Who leads them."""
+        return {place: each.leader for place, each in self.partitions(asked).items()}
 
-        wait_for(f"broker {away.id} leads nothing", moved)
+    def wait_moved(self, *away: Member) -> None:
+        """Waits until the others lead in place of these brokers."""
+        asked, gone = self.others(*away)[0], {-1, *(member.id for member in away)}
+        wait_for(f"brokers {gone} lead nothing", lambda: gone.isdisjoint(self.leaders(asked).values()))
+
+    def able(self, asked: Member) -> set[Place]:
+        """The partitions with as many replicas in sync as acknowledging takes."""
+        least = {SAFE: SAFE_REPLICAS, PLAIN: 1}
+        return {place for place, each in self.partitions(asked).items() if len(each.in_sync) >= least[place[0]]}
 
     def wait_whole(self) -> None:
         """Waits until all replicas of all partitions are in sync, the internal ones too, and all brokers say so."""

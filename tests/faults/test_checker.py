@@ -10,7 +10,7 @@ TOPIC, GROUP = "t", "g"
 
 
 def good() -> dict:
-    """The parts of a history without a fault: two keys, two partitions, a group whose first member is followed by another."""
+    """The parts of a history without a fault: two keys, two partitions, a member of a group and the one after it."""
     stored = {(TOPIC, 0): [(0, "a:0"), (1, "a:1"), (2, "a:2")], (TOPIC, 1): [(0, "b:0"), (1, "b:1")]}
     events = []
 
