@@ -52,8 +52,10 @@ def given_up(outcome: Outcome) -> Iterator[str]:
 def lost(outcome: Outcome) -> Iterator[str]:
     """What is acknowledged is stored, where it was said to be."""
     stored = {partition: dict(records) for partition, records in outcome.stored.items()}
+    offsets = {(partition, record): offset for partition, records in stored.items() for offset, record in records.items()}
     for event in outcome.of("acknowledged"):
-        found = stored.get(place(event), {}).get(event["offset"])
+        said = event["offset"] if event["offset"] is not None else offsets.get((place(event), event["record"]))
+        found = stored.get(place(event), {}).get(said)
         if found != event["record"]:
             yield f"{event['record']} was acknowledged at {place(event)} offset {event['offset']}, which has {found}"
 
@@ -99,6 +101,8 @@ def offsets(outcome: Outcome) -> Iterator[str]:
                 yield f"{record} at {partition} has offset {after} after {before}"
     told: dict[tuple[Place, int], str] = {}
     for event in outcome.of("acknowledged"):
+        if event["offset"] is None:
+            continue
         before = told.setdefault((place(event), event["offset"]), event["record"])
         if before != event["record"]:
             yield f"{place(event)} offset {event['offset']} was told to {before} and to {event['record']}"
@@ -116,14 +120,14 @@ def unstable(outcome: Outcome) -> Iterator[str]:
 
 def missed(outcome: Outcome) -> Iterator[str]:
     """Each group is given each acknowledged record of the topics that it reads."""
-    groups: dict[tuple[str, str], set[tuple[int, int]]] = defaultdict(set)
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for event in outcome.of("assigned"):
         groups[event["group"], event["topic"]] |= set()
     for event in outcome.of("consumed"):
-        groups[event["group"], event["topic"]].add((event["partition"], event["offset"]))
+        groups[event["group"], event["topic"]].add(event["record"])
     for (group, topic), consumed in groups.items():
         for event in outcome.of("acknowledged"):
-            if event["topic"] == topic and (event["partition"], event["offset"]) not in consumed:
+            if event["topic"] == topic and event["record"] not in consumed:
                 yield f"{group} was never given {event['record']} at {place(event)} offset {event['offset']}"
 
 

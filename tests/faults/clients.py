@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,9 +105,8 @@ class Clients:
     def _has_progress(self, name: str, wanted: set[Place], start: float) -> bool:
         sent: set[tuple[str, str]] = set()
         moving: set[Place] = set()
-        for event in self.producers[name].history.update():
-            if event["at"] < start:
-                continue
+        history = self.producers[name].history.update()
+        for event in history[bisect_left(history, start, key=lambda event: event["at"]) :]:
             if event["event"] == "failed":
                 raise RuntimeError(f"{name} gave up: {event}")
             record = (event["topic"], event["record"])
@@ -119,20 +119,18 @@ class Clients:
         return True
 
     def wait_consumed(self) -> None:
-        """Waits until the group has been given all that is acknowledged, and has committed it."""
-
-        def behind() -> dict[Place, int]:
-            goal: dict[Place, int] = defaultdict(int)
-            for event in self.events():
-                if event["event"] == "acknowledged":
-                    goal[place(event)] = max(goal[place(event)], event["offset"] + 1)
-            for event in self.events():
-                if event["event"] == "committed" and event["offset"] >= goal.get(place(event), 0):
-                    goal.pop(place(event), None)
-            return goal
+        """Waits until the group has committed all that is acknowledged. No producer runs any more."""
+        left: dict[Place, int] = defaultdict(int)
+        for event in self.events():
+            if event["event"] == "acknowledged" and event["offset"] is not None:
+                left[place(event)] = max(left[place(event)], event["offset"] + 1)
 
         def caught_up() -> bool:
-            if left := behind():
+            for client in self.consumers:
+                for event in client.history.update():
+                    if event["event"] == "committed" and event["offset"] >= left.get(place(event), 0):
+                        left.pop(place(event), None)
+            if left:
                 raise Pending(f"the group has not committed {dict(left)}")
             return True
 

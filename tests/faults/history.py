@@ -9,6 +9,9 @@
 | `consumed` | `group`, `topic`, `partition`, `offset`, `record` | a member was given a record |
 | `committed` | `group`, `topic`, `partition`, `offset`, `asked` | a commit was acknowledged; `asked` is when it was sent |
 
+`offset` is null where the client does not know it: librdkafka concludes from the acknowledgement of a later record that an
+earlier one is stored too, to which it got no answer, or one that leaves it open.
+
 All have `at`, seconds of the machine's monotonic clock, which is one for all processes, and `client`, a name. A record is
 `key:number`; its key belongs to one client, which numbers the records of each key upwards.
 """

@@ -37,29 +37,30 @@ class Scene:
         self._stack.enter_context(self.network.hosts[OBSERVER].inside())
         self._stack.enter_context(self.cluster)
         try:
-            self._begin()
+            self.cluster.start()
+            self.cluster.wait_quorum_leader()
         except BaseException:
             self._stack.close()
             raise
         return self
 
-    def _begin(self) -> None:
-        self.cluster.start()
-        self.cluster.wait_quorum_leader()
-        topics = {SAFE: PARTITIONS, PLAIN: PARTITIONS}
-        for topic, configs in {SAFE: {"min.insync.replicas": str(SAFE_REPLICAS)}, PLAIN: {}}.items():
-            wait_for(f"topic {topic}", lambda: self._create(topic, configs) == 0)
+    def load(self) -> "Scene":
+        """Makes the topics and starts the clients."""
+        self.create(SAFE, {"NumPartitions": PARTITIONS, "ReplicationFactor": REPLICAS}, SAFE_REPLICAS)
+        self.create(PLAIN, {"NumPartitions": PARTITIONS, "ReplicationFactor": REPLICAS}, 1)
         self.wait_whole()
+        topics = {SAFE: PARTITIONS, PLAIN: PARTITIONS}
         self.clients = Clients(self.network, self.cluster, self._directory / "clients", topics)
         self._stack.callback(self.clients.close)
         self.clients.wait_progress()
+        return self
 
-    def _create(self, topic: str, configs: dict[str, str]) -> int:
-        """Asks for a topic, and returns the error code."""
-        pairs = [{"Name": name, "Value": value} for name, value in configs.items()]
-        wanted = {"Name": topic, "NumPartitions": PARTITIONS, "ReplicationFactor": REPLICAS, "Configs": pairs}
-        answer = self.cluster[1].ask("CreateTopics", 7, {"Topics": [wanted], "timeoutMs": 10_000})
-        return answer["Topics"][0]["ErrorCode"]
+    def create(self, topic: str, shape: dict, min_in_sync: int) -> None:
+        """Creates a topic, of which `shape` has the fields of CreateTopics."""
+        configs = [{"Name": "min.insync.replicas", "Value": str(min_in_sync)}]
+        body = {"Topics": [{"Name": topic, "Configs": configs, **shape}], "timeoutMs": 10_000}
+        ask = lambda: self.cluster[1].ask("CreateTopics", 7, body)["Topics"][0]["ErrorCode"]  # noqa: E731
+        wait_for(f"topic {topic}", lambda: ask() == 0)
 
     @property
     def ids(self) -> frozenset[int]:

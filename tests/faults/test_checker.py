@@ -45,6 +45,11 @@ def acknowledged_elsewhere(parts):
     event(parts, "acknowledged", record="a:1")["offset"] = 7
 
 
+def acknowledged_somewhere(parts):
+    event(parts, "acknowledged", record="a:2")["offset"] = None
+    parts["stored"][TOPIC, 0].pop()
+
+
 def gone(parts):
     parts["stored"][TOPIC, 0].pop()
 
@@ -112,6 +117,7 @@ def less_in_the_end(parts):
     ("fault", "rule"),
     [
         (acknowledged_elsewhere, "lost"),
+        (acknowledged_somewhere, "lost"),
         (gone, "lost"),
         (stored_twice, "twice"),
         (never_sent, "invented"),
@@ -139,6 +145,12 @@ def test_a_fault_is_found(fault, rule):
 
 def test_a_good_history_is_good():
     assert violations(outcome(**good())) == []
+
+
+def test_a_record_may_be_acknowledged_without_its_offset():
+    parts = good()
+    event(parts, "acknowledged", record="a:1")["offset"] = None
+    assert violations(outcome(**parts)) == []
 
 
 def test_a_commit_that_was_under_way_may_be_acknowledged_later():
