@@ -21,6 +21,8 @@ CLIENTS, OBSERVER = 100, 200
 """The last byte of the addresses of the clients and of the test itself; brokers have their id."""
 
 _CLONE_NEWNET = 0x40000000
+# Users other than root mostly do not have the last two on their path.
+_ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])}
 _FILTER = """
 table bridge faults {
     set cut { type ipv4_addr . ipv4_addr; }
@@ -38,12 +40,11 @@ class Namespace:
     def __init__(self):
         script = "ip link set lo up && echo up && exec cat"
         command = ["unshare", "--net", "sh", "-c", script]
-        self.holder = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.holder = subprocess.Popen(command, **pipes, text=True, env=_ENVIRONMENT, start_new_session=True)
         if self.holder.stdout.readline() != "up\n":
             said = self.holder.communicate()[1].strip()
-            pytest.skip(f"no network namespace can be made; be root, or use unshare --map-root-user --mount: {said}")
+            pytest.skip(f"no network namespace can be made; be root, or use unshare --map-root-user --mount --net: {said}")
 
     def enter(self) -> list[str]:
         """What goes before a command that is to run in here; the process keeps its id."""
@@ -51,7 +52,7 @@ class Namespace:
 
     def run(self, *command: str, given: str | None = None) -> None:
         """Runs a command in here, which has to succeed."""
-        done = subprocess.run([*self.enter(), *command], input=given, capture_output=True, text=True)
+        done = subprocess.run([*self.enter(), *command], input=given, capture_output=True, text=True, env=_ENVIRONMENT)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
 
     @contextmanager

@@ -28,7 +28,8 @@ class Scene:
 
     def __init__(self, directory: Path, brokers: int = 3):
         self.network = Network(brokers)
-        self.cluster = RemoteCluster(directory / "brokers", self.network, SETTINGS)
+        with self.network.hosts[OBSERVER].inside():
+            self.cluster = RemoteCluster(directory / "brokers", self.network, SETTINGS)
         self._directory = directory
         self._stack = ExitStack()
 
