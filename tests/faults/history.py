@@ -4,6 +4,7 @@
 |---|---|---|
 | `sent` | `record`, `topic` | before the client is given the record |
 | `acknowledged` | `record`, `topic`, `partition`, `offset` | the client says that it is stored |
+| `bumped` | | librdkafka took a new producer epoch, under which it sends again what is under way |
 | `failed` | `record`, `topic`, `error` | the client gave it up |
 | `assigned` | `group`, `topic`, `partitions` | a member is given partitions, before it asks where to go on |
 | `consumed` | `group`, `topic`, `partition`, `offset`, `record` | a member was given a record |

@@ -4,6 +4,7 @@ They go on until their input is closed, then finish what they have begun, and wr
 """
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -40,9 +41,28 @@ class Arguments:
     group: str = ""
 
 
+class Bumps(logging.Handler):
+    """Takes note of new producer epochs, and writes what librdkafka warns of to the log."""
+
+    def __init__(self, history: Writer):
+        super().__init__()
+        self.history = history
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "bumped epoch" in text:
+            self.history.write("bumped")
+        if record.levelno >= logging.WARNING:
+            print(text, file=sys.stderr)
+
+
 def produce(told: Arguments, history: Writer, halt: threading.Event) -> None:
     """An idempotent producer of librdkafka; a key's number goes up with each record."""
-    producer = Producer({"bootstrap.servers": told.bootstrap, "enable.idempotence": True, "acks": "all", **told.options})
+    logger = logging.getLogger("librdkafka")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(Bumps(history))
+    settings = {"bootstrap.servers": told.bootstrap, "enable.idempotence": True, "acks": "all", "debug": "eos"}
+    producer = Producer({**settings, **told.options}, logger=logger)
     waiting: set[tuple[str, str]] = set()
 
     def delivered(error, message) -> None:

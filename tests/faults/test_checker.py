@@ -153,6 +153,16 @@ def test_a_record_may_be_acknowledged_without_its_offset():
     assert violations(outcome(**parts)) == []
 
 
+def test_only_what_is_under_way_at_a_new_epoch_may_be_there_twice():
+    parts = good()
+    stored_twice(parts)
+    # The new epoch comes while the record is under way, and when it is acknowledged already.
+    for after, is_right in [("sent", True), ("acknowledged", False)]:
+        bumped = {"at": event(parts, after, record="a:2")["at"] + 0.5, "client": "p", "event": "bumped"}
+        found = violations(outcome(**{**parts, "events": [*parts["events"], bumped]}))
+        assert (found == []) == is_right, found
+
+
 def test_a_commit_that_was_under_way_may_be_acknowledged_later():
     parts = good()
     last = parts["events"][-1]
