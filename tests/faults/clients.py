@@ -6,8 +6,9 @@ import sys
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -22,6 +23,8 @@ PATIENT, IMPATIENT, GRPC = "patient", "impatient", "grpc"
 GROUP = "group"
 END_S = 120
 """How long a client may take to end."""
+QUICK = {"heartbeat.interval.ms": 500}
+"""So that members hear of a rebalance sooner than after three seconds."""
 PRODUCERS = {
     # librdkafka waits a minute for an answer before it takes a silent broker for gone. One producer has its defaults
     # and may stand still for as long; the other is to go on when the cluster can.
@@ -29,6 +32,21 @@ PRODUCERS = {
     IMPATIENT: ("produce", {"socket.timeout.ms": 3000, "topic.metadata.refresh.interval.ms": 1000}),
     GRPC: ("stream", {}),
 }
+
+
+T = TypeVar("T")
+
+
+def tried(ask: Callable[[], T]) -> Callable[[], T]:
+    """The same question, to which an error means that it has to be asked again."""
+
+    def asked() -> T:
+        try:
+            return ask()
+        except KafkaException as error:
+            raise Pending(str(error)) from error
+
+    return asked
 
 
 class Client:
@@ -78,7 +96,7 @@ class Clients:
         return Client(self.network, self.directory, kind, {**told, **more})
 
     def _consumer(self, number: int) -> Client:
-        return self._start(f"member-{number}", "consume", {}, group=GROUP)
+        return self._start(f"member-{number}", "consume", QUICK, group=GROUP)
 
     @property
     def all(self) -> list[Client]:
@@ -159,7 +177,9 @@ class Clients:
         found: Stored = {each: [] for each in self.places}
         left: dict[Place, int] = {}
         for each in self.places:
-            left[each] = consumer.get_watermark_offsets(TopicPartition(*each), timeout=WAIT_S)[1]
+            # A leader that has just begun does not say yet where its partition ends (KIP-207).
+            ask = tried(lambda: consumer.get_watermark_offsets(TopicPartition(*each), timeout=10))
+            left[each] = wait_for(f"the end of {each}", ask)[1]
         consumer.assign([TopicPartition(*each, 0) for each, end in left.items() if end > 0])
         left = {each: end for each, end in left.items() if end > 0}
         until = time.monotonic() + END_S
@@ -177,13 +197,7 @@ class Clients:
     def _committed(self) -> dict[Place, int]:
         """What the group has committed."""
         consumer = self._reader()
-
-        def ask() -> list[TopicPartition]:
-            try:
-                return consumer.committed([TopicPartition(*each) for each in self.places], timeout=10)
-            except KafkaException as error:
-                raise Pending(str(error)) from error
-
+        ask = tried(lambda: consumer.committed([TopicPartition(*each) for each in self.places], timeout=10))
         answer = wait_for("the committed offsets", ask)
         consumer.close()
         return {(each.topic, each.partition): each.offset for each in answer if each.offset >= 0}

@@ -17,7 +17,7 @@ def test_a_killed_broker(scene, role):
 
 def test_a_broker_that_is_killed_again_while_it_catches_up(scene):
     victim = scene.leader()
-    for _ in range(4):
+    for _ in range(3):
         victim.kill()
         scene.clients.wait_progress([IMPATIENT])
         scene.cluster.start(victim.id)
@@ -25,7 +25,7 @@ def test_a_broker_that_is_killed_again_while_it_catches_up(scene):
 
 
 def test_all_brokers_are_killed_at_once(scene):
-    for _ in range(3):
+    for _ in range(2):
         scene.cluster.kill()
         scene.cluster.start()
         scene.clients.wait_progress()

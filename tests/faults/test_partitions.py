@@ -11,8 +11,19 @@ SECONDS = 6.0
 """How long a cut lasts where nothing is to be waited for: three sessions, and twice `replica.lag.time.max.ms`."""
 
 
-@pytest.mark.parametrize("role", ["leader", "quorum leader"])
-@pytest.mark.parametrize("shape", [shapes.alone, shapes.from_brokers, shapes.deaf, shapes.mute])
+@pytest.mark.parametrize(
+    ("shape", "role"),
+    [
+        (shapes.alone, "leader"),
+        pytest.param(shapes.alone, "quorum leader", marks=pytest.mark.long),
+        pytest.param(shapes.from_brokers, "leader", marks=pytest.mark.long),
+        (shapes.from_brokers, "quorum leader"),
+        (shapes.deaf, "leader"),
+        (shapes.deaf, "quorum leader"),
+        (shapes.mute, "quorum leader"),
+        pytest.param(shapes.mute, "leader", marks=pytest.mark.long),
+    ],
+)
 def test_one_broker_is_cut_off(scene, shape, role):
     """From everybody, from the other brokers, or in one direction only: the others go on without it."""
     victim = scene.in_role(role)
@@ -32,7 +43,7 @@ def test_a_broker_is_cut_off_from_clients(scene):
     scene.check()
 
 
-@pytest.mark.parametrize("role", ["leader", "quorum leader"])
+@pytest.mark.parametrize("role", ["leader", pytest.param("quorum leader", marks=pytest.mark.long)])
 def test_a_link_goes_down(scene, role):
     victim = scene.in_role(role)
     scene.network.unplug(victim.id)
@@ -45,7 +56,7 @@ def test_a_link_goes_down(scene, role):
 def test_the_network_comes_and_goes(scene):
     """Cut again before everybody is back."""
     victim = scene.leader()
-    for _ in range(4):
+    for _ in range(3):
         scene.network.cut(shapes.alone(victim.id, scene.ids))
         scene.wait_moved(victim)
         scene.network.heal()
@@ -71,7 +82,7 @@ def test_nobody_sees_anybody(scene):
 
 
 @pytest.mark.parametrize("scene", [5], indirect=True)
-@pytest.mark.parametrize("role", ["leader", "quorum leader"])
+@pytest.mark.parametrize("role", [pytest.param("leader", marks=pytest.mark.long), "quorum leader"])
 def test_two_of_five_are_on_the_other_side(scene, role):
     """The three go on with what they have; the two, among them a leader, acknowledge nothing."""
     victims = [scene.in_role(role)]
