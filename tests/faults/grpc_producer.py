@@ -48,6 +48,8 @@ class Lane(threading.Thread):
         self.waiting: deque[int] = deque()
         """The first number of each batch that is sent and not acknowledged."""
         self.number = 0
+        self.leader_epoch = -1
+        """The newest that was heard of."""
         self.given_up = False
 
     def run(self) -> None:
@@ -76,10 +78,17 @@ class Lane(threading.Thread):
         return given.producer_id, given.producer_epoch
 
     def leader(self) -> int:
-        """Who leads, as one broker after the other is asked."""
+        """Who leads, as one broker after the other is asked; -1 if that is not known, or the broker knows less than another.
+
+        A leader that is cut off takes itself for the leader still, and for it the newest records are out of order (KIP-320).
+        """
         topics = pb.TopicServiceStub(self.channels[next(self.asked)])
         told = topics.DescribeTopic(pb.DescribeTopicRequest(topic=self.topic), timeout=CALL_S)
-        return told.partitions[self.partition].leader
+        found = told.partitions[self.partition]
+        if found.leader_epoch < self.leader_epoch:
+            return -1
+        self.leader_epoch = found.leader_epoch
+        return found.leader
 
     def stream(self, channel: grpc.Channel, identity: tuple[int, int]) -> None:
         """Sends what waits and then new batches, until the end or the first refusal."""
