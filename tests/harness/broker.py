@@ -17,6 +17,8 @@ class Broker(Server):
 
     name = "fjord-broker"
     forbidden_in_log = re.compile(r"panicked at|stack overflow|RUST_BACKTRACE")
+    host = "127.0.0.1"
+    """The address of its listeners."""
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None):
         super().__init__(directory, settings)
@@ -27,24 +29,24 @@ class Broker(Server):
 
     @property
     def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.kafka_port}"
+        return f"{self.host}:{self.kafka_port}"
 
     @property
     def http(self) -> str:
         """Base address of the HTTP listener: `/healthz`, `/readyz`, `/metrics`."""
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://{self.host}:{self.http_port}"
 
     @property
     def grpc(self) -> str:
         """`host:port` of the gRPC listener."""
-        return f"127.0.0.1:{self.grpc_port}"
+        return f"{self.host}:{self.grpc_port}"
 
     def command(self) -> list[str]:
         command = [
             str(self.binary),
             "--data-dir", str(self.data),
             "--listen-kafka", self.bootstrap,
-            "--listen-http", f"127.0.0.1:{self.http_port}",
+            "--listen-http", f"{self.host}:{self.http_port}",
             "--listen-grpc", self.grpc,
         ]  # fmt: skip
         for key, value in self.settings.items():

@@ -62,7 +62,7 @@ class Member(Broker):
     @property
     def peer(self) -> str:
         """`host:port` of the listener for other brokers."""
-        return f"127.0.0.1:{self.peer_port}"
+        return f"{self.host}:{self.peer_port}"
 
     def ask(self, name: str, version: int, body: dict) -> dict:
         """One request to this broker, on a connection of its own."""
@@ -114,12 +114,15 @@ class Cluster:
         self.directory = directory
         self.settings = {"fjord.cluster.id": cluster_id, **(settings or {})}
         ports = {broker_id: free_port() for broker_id in range(1, count + 1)}
-        voters = ",".join(f"{broker_id}@127.0.0.1:{port}" for broker_id, port in ports.items())
+        self.members = {broker_id: self.member(broker_id, port, self.settings) for broker_id, port in ports.items()}
+        voters = ",".join(f"{member.id}@{member.peer}" for member in self.members.values())
         self.voters = {"controller.quorum.voters": voters}
-        self.members = {
-            broker_id: Member(directory / str(broker_id), broker_id, port, {**self.settings, **self.voters})
-            for broker_id, port in ports.items()
-        }
+        for member in self.members.values():
+            member.settings.update(self.voters)
+
+    def member(self, broker_id: int, peer_port: int, settings: dict[str, str]) -> Member:
+        """A broker that is not started yet."""
+        return Member(self.directory / str(broker_id), broker_id, peer_port, settings)
 
     def __getitem__(self, broker_id: int) -> Member:
         return self.members[broker_id]
@@ -138,8 +141,8 @@ class Cluster:
         """A further broker, which is no voter, joins by the others, and is not started yet."""
         port = free_port()
         peers = ",".join(member.peer for member in self.members.values())
-        own = {"controller.quorum.bootstrap.servers": peers, "fjord.peer.listen": f"127.0.0.1:{port}"}
-        member = Member(self.directory / str(broker_id), broker_id, port, {**self.settings, **own, **(settings or {})})
+        member = self.member(broker_id, port, {**self.settings, "controller.quorum.bootstrap.servers": peers})
+        member.settings.update({"fjord.peer.listen": member.peer, **(settings or {})})
         self.members[broker_id] = member
         return member
 

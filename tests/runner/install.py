@@ -142,6 +142,12 @@ def file_systems() -> None:
         debian("e2fsprogs", "mount")
 
 
+def networks() -> None:
+    """The programs that make networks, and cut them."""
+    if not all(shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin") for program in ("ip", "nft", "nsenter", "mount")):
+        debian("iproute2", "nftables", "util-linux", "mount")
+
+
 def cxx() -> None:
     """A C++ compiler, which the fuzzers' runtime is built with."""
     if not shutil.which("c++"):

@@ -63,6 +63,20 @@ def with_mounts(commands: Callable[[str], list[Command]]) -> Callable[[str], lis
     return command
 
 
+def with_networks(commands: Callable[[str], list[Command]]) -> Callable[[str], list[Command]]:
+    """The same commands where network namespaces can be made and file systems mounted: without root a user namespace.
+
+    Where that cannot be had either, the tests say so.
+    """
+
+    def command(form: str) -> list[Command]:
+        own = ["unshare", "--map-root-user", "--mount", "--net"]
+        needs_own = os.geteuid() != 0 and subprocess.run([*own, "true"], capture_output=True).returncode == 0
+        return [[*(own if needs_own else []), *each] for each in commands(form)]
+
+    return command
+
+
 def fuzz(form: str) -> list[Command]:
     """Every fuzz target of every crate for a bounded time, from its corpus; what it finds goes elsewhere."""
     commands = []
@@ -120,6 +134,7 @@ STEPS = [
     Step("flights", pytest("flights"), PYTHON_NEEDS, BUILD),
     Step("cluster", pytest("cluster"), (install.python,), BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
+    Step("faults", with_networks(pytest("faults")), (install.python, install.networks), BUILD),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
     Step(
@@ -136,7 +151,7 @@ STEPS = [
 
 if PEER_IS_KAFKA:
     # It has no gRPC API, and is one broker here.
-    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "cluster", "benches")]
+    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "cluster", "faults", "benches")]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]

@@ -166,6 +166,18 @@ impl Following {
             return Ok(());
         }
         let log_end = positions.log_end;
+        let newest = log.latest_epoch();
+        if newest.is_some_and(|epoch| epoch.start_offset >= log_end) {
+            // This broker led and was given no records. Its leader may have records of older epochs.
+            let (replica, leader_epoch) = (Arc::clone(&assigned.replica), assigned.leader_epoch);
+            let truncated =
+                changed(move |done| replica.truncate(leader_epoch, log_end, done)).await;
+            if let Err(failed) = truncated {
+                debug!(partition = ?assigned.replica, error = %failed, "cannot forget an epoch without records now");
+                self.retry();
+                return Ok(());
+            }
+        }
         let last_record = log_end
             .checked_sub(1)
             .filter(|last| *last >= positions.log_start);
