@@ -41,7 +41,6 @@ use crate::{
         commands::{BeginControlledShutdown, FinishControlledShutdown},
     },
     observability::{health::Health, metrics::FigureSource},
-    partition::Partitions,
 };
 
 /// How long a broker that stops waits until others have taken over.
@@ -190,14 +189,9 @@ impl Cluster {
     }
 
     /// What handlers ask about the cluster besides its metadata.
-    pub fn view(&self, partitions: Arc<Partitions>) -> OneOfSeveral {
+    pub fn view(&self) -> OneOfSeveral {
         let changes = self.published.changes.subscribe();
-        OneOfSeveral::new(
-            self.broker_id,
-            self.node.quorum.clone(),
-            changes,
-            partitions,
-        )
+        OneOfSeveral::new(self.broker_id, self.node.quorum.clone(), changes)
     }
 
     /// The metadata. The observers see it from here on, first as it is now: not older than this broker's registration.

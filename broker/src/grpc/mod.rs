@@ -15,6 +15,7 @@ mod cluster;
 mod committed;
 mod configs;
 mod consumer;
+mod disks;
 mod error;
 mod fetch;
 mod groups;
