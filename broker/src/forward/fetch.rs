@@ -34,6 +34,9 @@ use super::{
 /// How long leaders are waited for that should have answered: one may have been cut off.
 const LATE: Duration = Duration::from_millis(100);
 
+/// The most bytes that one leader is asked for, in a message that has room for twice as many: a batch comes whole.
+const MOST_BYTES: i32 = 64 << 20;
+
 /// What one leader was asked.
 struct Asked {
     place: Place,
@@ -56,7 +59,7 @@ impl Routed for FetchRequest {
         for (place, partitions) in places {
             let wanted: HashSet<&TopicPartition> = partitions.iter().collect();
             let mut part = request.only(&wanted);
-            part.max_bytes = (request.max_bytes / share).max(1);
+            part.max_bytes = (request.max_bytes / share).clamp(1, MOST_BYTES);
             if place == Place::Nowhere {
                 round.has_moved = true;
                 continue;

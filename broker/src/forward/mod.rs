@@ -27,6 +27,8 @@ mod produce;
 mod route;
 mod router;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use self::brokers::LogDirs;
 pub use self::outcome::Failed;
@@ -38,3 +40,5 @@ pub use self::service::Service;
 /// Largest forwarded request and answer: more than a gRPC client may send (`fjord.grpc.message.max.bytes`) and than a
 /// fetch gives at once by default (`fetch.max.bytes`).
 const MESSAGE_BYTES: usize = 128 << 20;
+/// Largest request in such a message, beside what is said of its client.
+const REQUEST_BYTES: usize = MESSAGE_BYTES - (1 << 20);

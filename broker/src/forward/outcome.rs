@@ -33,12 +33,12 @@ pub enum Outcome<R> {
 }
 
 impl<R> Outcome<R> {
-    /// The same, with another form of the response.
-    pub fn and_then<T>(self, form: impl FnOnce(R) -> Result<T, CloseConnection>) -> Outcome<T> {
+    /// The same with the response in another form; what has none is as good as lost.
+    pub fn and_then<T>(self, form: impl FnOnce(R) -> Result<T, String>) -> Outcome<T> {
         match self {
             Outcome::Answered(response, position) => match response.map(form).transpose() {
                 Ok(response) => Outcome::Answered(response, position),
-                Err(close) => Outcome::Refused(close),
+                Err(reason) => Outcome::Unknown(reason),
             },
             Outcome::Refused(close) => Outcome::Refused(close),
             Outcome::NotDone(reason) => Outcome::NotDone(reason),

@@ -30,7 +30,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    MESSAGE_BYTES,
+    REQUEST_BYTES,
     outcome::{Failed, Outcome, is_moved, unreachable},
     partitions::ByPartition,
     peer::Peers,
@@ -185,7 +185,7 @@ impl Router {
             CloseConnection::because(format!("{name} cannot be sent on: {error}"))
         })?;
         let request = writer.finish().into_bytes();
-        if request.len() > MESSAGE_BYTES / 2 {
+        if request.len() > REQUEST_BYTES {
             let size = request.len();
             return Err(CloseConnection::because(format!(
                 "{name} of {size} bytes is too large to be sent to broker {broker_id}, where it belongs"
@@ -335,13 +335,10 @@ impl Left {
 }
 
 /// A response of another broker.
-pub(super) fn decoded<M: Served>(
-    response: Bytes,
-    version: i16,
-) -> Result<M::Response, CloseConnection> {
+pub(super) fn decoded<M: Served>(response: Bytes, version: i16) -> Result<M::Response, String> {
     M::Response::decode(&mut Reader::new(response), version).map_err(|error| {
         let name = <M::Response as Message>::NAME;
-        CloseConnection::because(format!("another broker sent a malformed {name}: {error}"))
+        format!("it sent a malformed {name}: {error}")
     })
 }
 
