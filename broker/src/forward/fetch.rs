@@ -61,12 +61,13 @@ impl Routed for FetchRequest {
             let mut part = request.only(&wanted);
             part.max_bytes = (request.max_bytes / share).clamp(1, MOST_BYTES);
             if place == Place::Nowhere {
-                round.has_moved = true;
                 continue;
             }
             round.not_asked_yet += usize::from(several);
             asking.push(ask(router, version, place, part, !several, deadline));
         }
+        // Only then: a partition that stays without a leader must not keep the others busy.
+        round.has_moved = asking.is_empty();
         // As soon as it is known, the time at which there is no more waiting.
         let mut end = None;
         while !asking.is_empty() {
