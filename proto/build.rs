@@ -16,8 +16,9 @@ const FILES: [&str; 8] = [
 ];
 
 /// What brokers say to each other; not shown to clients.
-const PEER_FILES: [&str; 2] = [
+const PEER_FILES: [&str; 3] = [
     "fjord/peer/v1/controller.proto",
+    "fjord/peer/v1/forward.proto",
     "fjord/peer/v1/replication.proto",
 ];
 

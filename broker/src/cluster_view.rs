@@ -1,7 +1,6 @@
-//! What a broker knows of its cluster besides the metadata: the quorum that decides on it, and how much is on the
-//! disks of others. Handlers ask a [`ClusterView`]: [`OnlyBroker`] in a cluster of one broker, [`OneOfSeveral`] in others.
+//! What a broker knows of its cluster besides the metadata: the quorum that decides on it. Handlers ask a [`ClusterView`]: [`OnlyBroker`] in a cluster of one broker, [`OneOfSeveral`] in others.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use fjord_log::{AppendError, Partition};
 use fjord_quorum::{NodeId, Quorum, QuorumMetrics, QuorumState};
@@ -9,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::now_ms,
-    metadata::{plan::PartitionKey, store::BoxFuture},
+    metadata::store::BoxFuture,
     partition::{METADATA_PARTITION, Partitions},
 };
 
@@ -97,13 +96,16 @@ pub trait ClusterView: Send + Sync {
     /// An offset of the metadata's log up to which the published image has everything. It never becomes smaller.
     fn applied_offset(&self) -> u64;
 
-    /// Ready when the published image has all that this broker knows now to be committed.
-    fn settled(&self) -> BoxFuture<()>;
+    /// An offset of the metadata's log up to which this broker knows it to be committed.
+    fn committed_offset(&self) -> u64;
+
+    /// Ready when the published image has everything up to this offset of the metadata's log.
+    fn reached(&self, offset: u64) -> BoxFuture<()>;
 
     /// Whether the leader of the quorum was heard of late. If not, others may lead what this broker believes to lead.
     fn is_in_contact(&self) -> bool;
 
-    /// The quorum. A broker that does not lead it asks the one that does.
+    /// The quorum, as this broker knows it.
     fn quorum(&self) -> BoxFuture<Result<QuorumView, NoQuorumLeader>>;
 
     /// Whether a broker has a vote, as far as this one knows.
@@ -111,15 +113,11 @@ pub trait ClusterView: Send + Sync {
 
     /// Changes who the quorum is. Answered when that is committed.
     fn change_members(&self, change: MemberChange) -> BoxFuture<Result<(), MemberChangeError>>;
-
-    /// The bytes that a replica of each partition has, as far as they are known.
-    fn partition_sizes(&self) -> BoxFuture<BTreeMap<PartitionKey, u64>>;
 }
 
 /// The view of the only broker of a cluster: it is the quorum, and has all partitions.
 pub struct OnlyBroker {
     broker_id: i32,
-    partitions: Arc<Partitions>,
     metadata: Arc<Partition>,
 }
 
@@ -129,12 +127,11 @@ impl OnlyBroker {
     /// # Errors
     ///
     /// If the log is closed.
-    pub fn new(broker_id: i32, partitions: Arc<Partitions>) -> Result<OnlyBroker, AppendError> {
+    pub fn new(broker_id: i32, partitions: &Partitions) -> Result<OnlyBroker, AppendError> {
         let log = partitions.log();
         let metadata = log.open_partition(METADATA_PARTITION, METADATA_LABEL, true)?;
         Ok(OnlyBroker {
             broker_id,
-            partitions,
             metadata,
         })
     }
@@ -150,7 +147,12 @@ impl ClusterView for OnlyBroker {
         self.metadata.positions().durable_end
     }
 
-    fn settled(&self) -> BoxFuture<()> {
+    fn committed_offset(&self) -> u64 {
+        self.applied_offset()
+    }
+
+    fn reached(&self, _offset: u64) -> BoxFuture<()> {
+        // Nobody else has any metadata.
         Box::pin(std::future::ready(()))
     }
 
@@ -188,15 +190,9 @@ impl ClusterView for OnlyBroker {
     fn change_members(&self, _change: MemberChange) -> BoxFuture<Result<(), MemberChangeError>> {
         Box::pin(async { Err(MemberChangeError::OnlyBroker) })
     }
-
-    fn partition_sizes(&self) -> BoxFuture<BTreeMap<PartitionKey, u64>> {
-        let sizes = sizes(&self.partitions);
-        Box::pin(async move { sizes })
-    }
 }
 
-/// The view of one of several brokers. What it is not told by others it does not know: how far the members of the quorum
-/// are is known to their leader alone, and the sizes of partitions to the brokers that have them.
+/// The view of one of several brokers. How far the members of the quorum are is known to their leader alone.
 pub struct OneOfSeveral {
     broker_id: i32,
     quorum: Quorum,
@@ -206,7 +202,6 @@ pub struct OneOfSeveral {
     committed: watch::Receiver<u64>,
     /// Whether the leader of the quorum is heard.
     contact: watch::Receiver<bool>,
-    partitions: Arc<Partitions>,
 }
 
 impl OneOfSeveral {
@@ -217,7 +212,6 @@ impl OneOfSeveral {
         changes: watch::Receiver<u64>,
         committed: watch::Receiver<u64>,
         contact: watch::Receiver<bool>,
-        partitions: Arc<Partitions>,
     ) -> OneOfSeveral {
         OneOfSeveral {
             broker_id,
@@ -225,7 +219,6 @@ impl OneOfSeveral {
             changes,
             committed,
             contact,
-            partitions,
         }
     }
 }
@@ -240,12 +233,21 @@ impl ClusterView for OneOfSeveral {
         *self.changes.borrow()
     }
 
-    fn settled(&self) -> BoxFuture<()> {
-        let committed = *self.committed.borrow();
+    fn committed_offset(&self) -> u64 {
+        *self.committed.borrow()
+    }
+
+    fn reached(&self, offset: u64) -> BoxFuture<()> {
         let mut changes = self.changes.clone();
         Box::pin(async move {
-            // Nobody publishes any more when the broker ends.
-            let _ = changes.wait_for(|changes| *changes >= committed).await;
+            if changes
+                .wait_for(|changes| *changes >= offset)
+                .await
+                .is_err()
+            {
+                // Nothing is published any more: the broker stops.
+                std::future::pending::<()>().await;
+            }
         })
     }
 
@@ -288,11 +290,6 @@ impl ClusterView for OneOfSeveral {
             };
             changed.map_err(|error| MemberChangeError::Refused(error.to_string()))
         })
-    }
-
-    fn partition_sizes(&self) -> BoxFuture<BTreeMap<PartitionKey, u64>> {
-        let sizes = sizes(&self.partitions);
-        Box::pin(async move { sizes })
     }
 }
 
@@ -360,18 +357,10 @@ fn broker_of(node: NodeId) -> Option<i32> {
     i32::try_from(node).ok()
 }
 
-/// The sizes of the replicas on this broker.
-fn sizes(partitions: &Partitions) -> BTreeMap<PartitionKey, u64> {
-    let mut sizes = BTreeMap::new();
-    partitions.for_each(|replica| {
-        let index = usize::try_from(replica.index()).expect("a replica has an index");
-        sizes.insert((replica.topic().into(), index), replica.log().size_bytes());
-    });
-    sizes
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn state(leader: Option<NodeId>) -> QuorumState {

@@ -8,6 +8,7 @@ pub mod cluster_view;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+pub mod forward;
 pub mod grpc;
 pub mod lost_brokers;
 pub mod metadata;

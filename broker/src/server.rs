@@ -34,6 +34,7 @@ use crate::{
         groups::{GroupConfig, Groups},
         observer::GroupsObserver,
     },
+    forward::{self, Peers},
     grpc::{Backend, GrpcServer, services},
     lost_brokers::LostBrokers,
     metadata::{
@@ -174,6 +175,8 @@ struct Parts {
     /// The cluster, if the broker is one of several.
     cluster: Option<Cluster>,
     followers: Arc<Followers>,
+    /// The way to other brokers for calls that belong there.
+    peers: Peers,
     replication_stop: CancellationToken,
     log_failed: mpsc::Receiver<String>,
 }
@@ -204,10 +207,13 @@ impl Parts {
             replication_stop.clone(),
         );
         let lost = Arc::new(LostBrokers::default());
+        // Connections of their own: neither waits behind the other.
+        let forward_channels = Arc::new(PeerChannels::default());
         let observers: Vec<Box<dyn ImageObserver>> = vec![
             Box::new(live_config.clone()),
             Box::new(Arc::clone(&partitions)),
             Box::new(peers),
+            Box::new(Arc::clone(&forward_channels)),
             Box::new(Arc::clone(&followers)),
             Box::new(GroupsObserver::new(groups.clone(), config.node.node_id)),
             Box::new(ForgetTopics(metrics.clone())),
@@ -247,9 +253,9 @@ impl Parts {
         )?;
         let cleaner = Cleaner::start(Arc::clone(&log), live_config.clone())?;
         let view: Box<dyn ClusterView> = match &cluster {
-            Some(cluster) => Box::new(cluster.view(Arc::clone(&partitions))),
+            Some(cluster) => Box::new(cluster.view()),
             None => Box::new(
-                OnlyBroker::new(config.node.node_id, Arc::clone(&partitions))
+                OnlyBroker::new(config.node.node_id, &partitions)
                     .map_err(MetadataOpenError::from)?,
             ),
         };
@@ -278,6 +284,7 @@ impl Parts {
             cleaner,
             cluster,
             followers,
+            peers: Peers::new(forward_channels),
             replication_stop,
             log_failed,
         };
@@ -293,12 +300,13 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Serves followers, and asks for other in-sync replicas. Followers of this broker have begun with the metadata.
+    /// Serves followers and other brokers' clients, and asks for other in-sync replicas. Followers of this broker have begun with the metadata.
     fn replicate(&self, cluster: &Cluster) {
         let mut services = RoutesBuilder::default();
         services.add_service(ReplicationServiceServer::new(
             replication::leader::Service::new(Arc::clone(&self.broker)),
         ));
+        services.add_service(forward::Service::new(Arc::clone(&self.broker)).into_server());
         cluster.late_routes().add(services);
         let in_sync = InSyncTask::new(Arc::clone(&self.broker));
         self.followers
@@ -391,7 +399,8 @@ impl Parts {
             addresses.grpc = Some(grpc.local_addr());
             let stop = stop.clone();
             let kafka_port = addresses.kafka.first().map_or(0, SocketAddr::port);
-            let backend = Backend::new(Arc::clone(&self.broker), kafka_port);
+            let peers = self.cluster.as_ref().map(|_| self.peers.clone());
+            let backend = Backend::new(Arc::clone(&self.broker), kafka_port, peers);
             let services = services(&backend)?;
             let metrics = metrics.grpc.clone();
             tasks.spawn(async move {

@@ -24,8 +24,13 @@ const INTRODUCTION: &str = "\
 # gRPC API
 
 The API of package `fjord.v1`, from the comments in `proto/fjord/v1`. The listener is `fjord.grpc.listen`, port 9192 unless
-chosen otherwise; any broker takes any call. `grpc.health.v1.Health` and `grpc.reflection.v1.ServerReflection` are served
-there too, so that `grpcurl -plaintext localhost:9192 list` works.
+chosen otherwise. `grpc.health.v1.Health` and `grpc.reflection.v1.ServerReflection` are served there too, so that
+`grpcurl -plaintext localhost:9192 list` works.
+
+Any broker takes any call, and sends it on to where it belongs: to the leaders of its partitions, to the coordinator of its
+group. When that one dies, reads pause until there is another one, and so do produce requests with a `sequence`, for as long
+as their `timeout_ms`: nothing is lost, nothing is there twice, and the order is kept. A produce request without a `sequence`
+is sent again only if it certainly was not written; otherwise it fails as `UNAVAILABLE`, and may be tried again.
 
 A call that fails has the gRPC status code that its cause suggests, a sentence that says what to do, and as a detail a
 `google.rpc.ErrorInfo`: `reason` is Kafka's name for the error (`UNKNOWN_TOPIC_OR_PARTITION`), `domain` is `fjord.dev`, and

@@ -6,20 +6,24 @@
 //!   gRPC response ◄──────────────────── Kafka response ◄────────────────────────────┘
 //! ```
 
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
-use fjord_wire::{Request, messages::init_producer_id_request::InitProducerIdRequest};
+use bytes::Bytes;
+use fjord_wire::{
+    ApiKey, Frame, Reader, Request,
+    messages::{init_producer_id_request::InitProducerIdRequest, request_header::RequestHeader},
+};
 
 use super::{
     Answer, Call, Handler, alter_configs, alter_partition_reassignments, call::LaterAnswer,
     create_partitions, create_topics, delete_records, delete_topics, describe_cluster,
     describe_configs, describe_log_dirs, describe_quorum, elect_leaders, error::ApiError, fetch,
     groups, incremental_alter_configs, init_producer_id, list_offsets,
-    list_partition_reassignments, metadata, produce, raft_voters, unregister_broker,
+    list_partition_reassignments, metadata, produce, raft_voters, table, unregister_broker,
 };
 use crate::{
     broker::Broker,
-    net::{CloseConnection, ConnectionContext, RequestContext},
+    net::{CloseConnection, ConnectionContext, Reply, RequestContext},
 };
 
 const INIT_PRODUCER_ID: i16 = 5;
@@ -115,6 +119,55 @@ pub async fn begin<M: Served>(
 ) -> Result<Begun<M>, CloseConnection> {
     let call = call(broker, caller, version, request);
     M::Handler::handle(call).await.map(Begun)
+}
+
+/// The response to an encoded request, without a header; nothing if it gets none.
+pub type EncodedResponse =
+    Pin<Box<dyn Future<Output = Result<Option<Bytes>, CloseConnection>> + Send>>;
+
+/// Does the first stage of a request that comes as bytes, without a header. It goes the way of a Kafka client's.
+///
+/// # Errors
+///
+/// [`CloseConnection`] if there is no such API or version, or the request makes no sense to it.
+pub async fn begin_encoded(
+    broker: &Arc<Broker>,
+    caller: &Caller,
+    (api_key, version): (i16, i16),
+    request: Bytes,
+) -> Result<EncodedResponse, CloseConnection> {
+    let known = ApiKey::from_wire(api_key).and_then(table::find);
+    let known = known.filter(|entry| entry.api_key.valid_versions().contains(&version));
+    let Some(entry) = known else {
+        return Err(CloseConnection::because(format!(
+            "version {version} of api key {api_key} is not served"
+        )));
+    };
+    let header = RequestHeader {
+        request_api_key: api_key,
+        request_api_version: version,
+        correlation_id: 0,
+        client_id: Some(caller.client_id.clone()),
+    };
+    let context = RequestContext {
+        connection: Arc::clone(&caller.connection),
+        received_at: Instant::now(),
+    };
+    let reader = Reader::new(request);
+    let reply = (entry.dispatch)(Arc::clone(broker), context, header, reader).await?;
+    // Length and correlation id, and no tagged fields where there may be some.
+    let header_bytes = match entry.api_key.response_header_version(version) {
+        0 => 8,
+        _ => 9,
+    };
+    let body = move |frame: Frame| frame.into_bytes().slice(header_bytes..);
+    Ok(match reply {
+        Reply::None => Box::pin(std::future::ready(Ok(None))),
+        Reply::Now(frame) => Box::pin(std::future::ready(Ok(Some(body(frame))))),
+        Reply::Later(later) | Reply::InTurn(later) => {
+            Box::pin(async move { Ok(later.await?.map(body)) })
+        }
+    })
 }
 
 /// A new id for an idempotent producer, with its epoch.

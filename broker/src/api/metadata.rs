@@ -72,7 +72,8 @@ impl Handler for Metadata {
             None => Vec::new(),
         };
         Ok(Answer::in_turn(async move {
-            call.broker.cluster.settled().await;
+            let cluster = &call.broker.cluster;
+            cluster.reached(cluster.committed_offset()).await;
             respond(&call, topics, &refused)
         }))
     }

@@ -244,7 +244,7 @@ fn answered(response: SubmitResponse) -> Try {
 }
 
 /// Whether there was no connection to send the request over.
-fn was_not_sent(status: &Status) -> bool {
+pub fn was_not_sent(status: &Status) -> bool {
     let first = status.source();
     let mut causes = std::iter::successors(first, |error| (*error).source());
     causes.any(<dyn Error + 'static>::is::<tonic::ConnectError>)

@@ -42,7 +42,6 @@ use crate::{
         commands::{BeginControlledShutdown, FinishControlledShutdown},
     },
     observability::{health::Health, metrics::FigureSource},
-    partition::Partitions,
 };
 
 /// How long a broker that stops waits until others have taken over.
@@ -193,7 +192,7 @@ impl Cluster {
     }
 
     /// What handlers ask about the cluster besides its metadata.
-    pub fn view(&self, partitions: Arc<Partitions>) -> OneOfSeveral {
+    pub fn view(&self) -> OneOfSeveral {
         let changes = self.published.changes.subscribe();
         OneOfSeveral::new(
             self.broker_id,
@@ -201,7 +200,6 @@ impl Cluster {
             changes,
             self.node.committed.applied(),
             self.contact.clone(),
-            partitions,
         )
     }
 

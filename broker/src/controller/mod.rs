@@ -39,6 +39,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use client::was_not_sent;
 pub use cluster::Cluster;
 pub use directory::is_of_several;
 pub use error::StartError;

@@ -8,16 +8,17 @@ use std::{
     },
 };
 
-use fjord_wire::ErrorCode;
+use fjord_wire::{ErrorCode, messages::describe_log_dirs_request::DescribeLogDirsRequest};
 use tonic::{Request, Status, transport::server::TcpConnectInfo};
 
 use super::error;
 use crate::{
     api::{
         error::ApiError,
-        local::{self, Begun, Caller, Served},
+        local::{self, Caller},
     },
     broker::Broker,
+    forward::{Failed, LogDirs, Peers, Producing, Routed, Router},
     metadata::{Image, Topic},
     net::{CloseConnection, ConnectionContext},
     security::Principal,
@@ -32,15 +33,19 @@ pub struct Backend {
     broker: Arc<Broker>,
     /// Where Kafka clients connect to: a response that names this broker says so too.
     kafka_port: u16,
+    /// The other brokers; nothing in a cluster of one.
+    peers: Option<Peers>,
     calls: Arc<AtomicU64>,
 }
 
 impl Backend {
-    /// A backend for a broker whose first Kafka listener has this port.
-    pub fn new(broker: Arc<Broker>, kafka_port: u16) -> Self {
+    /// A backend for a broker whose first Kafka listener has this port; `peers` are the others of its cluster, if it may
+    /// have any.
+    pub fn new(broker: Arc<Broker>, kafka_port: u16, peers: Option<Peers>) -> Self {
         Self {
             broker,
             kafka_port,
+            peers,
             calls: Arc::new(AtomicU64::new(FIRST_CALL_ID)),
         }
     }
@@ -82,12 +87,12 @@ impl Backend {
             listener.map_or("", |listener| &listener.name).into(),
             Principal::anonymous(),
         );
+        let caller = Caller {
+            connection: Arc::new(connection),
+            client_id: String::new(),
+        };
         Client {
-            broker: Arc::clone(&self.broker),
-            caller: Caller {
-                connection: Arc::new(connection),
-                client_id: String::new(),
-            },
+            router: Router::new(Arc::clone(&self.broker), caller, self.peers.clone()),
         }
     }
 }
@@ -105,11 +110,10 @@ pub fn unknown_topic(name: &str) -> ApiError {
     )
 }
 
-/// Calls APIs on behalf of one gRPC call.
+/// Calls APIs on behalf of one gRPC call, on the brokers where the calls belong.
 #[derive(Clone)]
 pub struct Client {
-    broker: Arc<Broker>,
-    caller: Caller,
+    router: Router,
 }
 
 impl Client {
@@ -119,7 +123,7 @@ impl Client {
     ///
     /// `UNAVAILABLE`, once it stops.
     pub fn refuse_if_stopping(&self) -> Result<(), Status> {
-        match self.broker.stopping.is_cancelled() {
+        match self.router.broker().stopping.is_cancelled() {
             true => Err(stopping()),
             false => Ok(()),
         }
@@ -127,25 +131,19 @@ impl Client {
 
     /// The same client under its own name for itself.
     pub fn named(&self, client_id: &str) -> Self {
-        let caller = Caller {
-            client_id: client_id.to_owned(),
-            ..self.caller.clone()
-        };
         Self {
-            broker: Arc::clone(&self.broker),
-            caller,
+            router: self.router.named(client_id),
         }
     }
 
-    /// Does the first stage of a request: it takes its place in the order of things.
-    ///
-    /// # Errors
-    ///
-    /// If the request makes no sense to the API.
-    pub async fn begin<M: Served>(&self, version: i16, request: M) -> Result<Begun<M>, Status> {
-        local::begin(&self.broker, &self.caller, version, request)
-            .await
-            .map_err(refused)
+    /// The way of this call's produce requests, which take effect in their order.
+    pub fn producing(&self) -> Producing {
+        Producing::new(self.router.clone())
+    }
+
+    /// What the brokers that are alive have on their disks, by broker. Those that do not answer in time are left out.
+    pub async fn log_dirs(&self, request: DescribeLogDirsRequest) -> LogDirs {
+        self.router.log_dirs(&request).await
     }
 
     /// A new id for an idempotent producer, with its epoch.
@@ -154,30 +152,25 @@ impl Client {
     ///
     /// With the handler's message, for which Kafka's response has no room.
     pub async fn init_producer(&self) -> Result<(i64, i16), ApiError> {
-        local::init_producer(&self.broker, &self.caller).await
+        local::init_producer(self.router.broker(), self.router.caller()).await
     }
 
     /// Calls an API.
     ///
     /// # Errors
     ///
-    /// If the request makes no sense to the API. What the response says is the caller's.
-    pub async fn call<M: Served>(&self, version: i16, request: M) -> Result<M::Response, Status> {
-        finish(self.begin(version, request).await?).await
+    /// If the request makes no sense to the API, or the broker where it belongs cannot be reached. What the response says
+    /// is the caller's.
+    pub async fn call<M: Routed>(&self, version: i16, request: M) -> Result<M::Response, Status> {
+        let response = self.router.call(version, request).await;
+        response.map_err(|failed| error::status(&failed_call(failed)))
     }
 }
 
-/// The response to a request that gets one.
-///
-/// # Errors
-///
-/// See [`Client::call`].
-pub async fn finish<M: Served>(begun: Begun<M>) -> Result<M::Response, Status> {
-    let response = begun.response().await.map_err(refused)?;
-    response.ok_or_else(|| Status::internal("the request got no response"))
-}
-
-/// A Kafka client's connection would be closed for this.
-fn refused(close: CloseConnection) -> Status {
-    Status::invalid_argument(close.reason)
+/// Why a call gets no response. A Kafka client's connection would be closed for one that was refused.
+pub fn failed_call(failed: Failed) -> ApiError {
+    match failed {
+        Failed::Refused(CloseConnection { reason }) => ApiError::invalid_request(reason),
+        Failed::Lost(error) => error,
+    }
 }

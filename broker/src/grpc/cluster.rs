@@ -11,7 +11,6 @@ use fjord_proto::v1::{
 use fjord_wire::messages::{
     add_raft_voter_request::AddRaftVoterRequest,
     describe_cluster_request,
-    describe_log_dirs_request::DescribeLogDirsRequest,
     describe_quorum_request::{self, PartitionData, TopicData},
     describe_quorum_response::ReplicaState,
     remove_raft_voter_request::RemoveRaftVoterRequest,
@@ -20,8 +19,8 @@ use fjord_wire::messages::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    backend::{Backend, Client, stopping},
-    error, plans,
+    backend::{Backend, stopping},
+    disks, error, plans,
 };
 use crate::metadata::{Image, image::NO_LEADER, topic_name::CLUSTER_METADATA};
 
@@ -30,7 +29,6 @@ const DESCRIBE_QUORUM: i16 = 2;
 const ADD_RAFT_VOTER: i16 = 1;
 const REMOVE_RAFT_VOTER: i16 = 0;
 const UNREGISTER_BROKER: i16 = 0;
-const DESCRIBE_LOG_DIRS: i16 = 4;
 /// Asks for brokers, not for controllers (KIP-919).
 const BROKERS: i8 = 1;
 
@@ -43,14 +41,6 @@ impl Cluster {
     pub fn new(backend: Backend) -> Self {
         Self { backend }
     }
-}
-
-/// What is on a broker's disks.
-#[derive(Default)]
-struct Disks {
-    size_bytes: i64,
-    total_bytes: i64,
-    free_bytes: i64,
 }
 
 #[tonic::async_trait]
@@ -70,12 +60,10 @@ impl ClusterService for Cluster {
         let this = self.backend.broker().id();
         let image = self.backend.image();
         let counts = counts(&image);
+        let mut disks = disks::by_broker(&client, None).await?;
         let mut brokers = Vec::with_capacity(cluster.brokers.len());
         for broker in cluster.brokers {
-            let disks = match broker.broker_id == this {
-                true => disks(&client).await?,
-                false => Disks::default(),
-            };
+            let disks = disks.remove(&broker.broker_id).unwrap_or_default();
             let (replicas, leaders) = counts.get(&broker.broker_id).copied().unwrap_or_default();
             let registered = image.broker(broker.broker_id);
             brokers.push(Broker {
@@ -83,9 +71,9 @@ impl ClusterService for Cluster {
                 host: broker.host,
                 port: broker.port,
                 rack: broker.rack.unwrap_or_default(),
-                size_bytes: disks.size_bytes,
-                disk_total_bytes: disks.total_bytes,
-                disk_free_bytes: disks.free_bytes,
+                size_bytes: disks.size,
+                disk_total_bytes: disks.total,
+                disk_free_bytes: disks.free,
                 fenced: broker.is_fenced,
                 stopping: registered.is_some_and(|broker| broker.in_controlled_shutdown),
                 replicas,
@@ -172,10 +160,11 @@ impl ClusterService for Cluster {
         &self,
         request: Request<PlanReassignmentsRequest>,
     ) -> Result<Response<PlanReassignmentsResponse>, Status> {
+        let client = self.backend.client(&request);
         let image = self.backend.image();
         let wanted = plans::wanted(&image, request.into_inner())?;
         let broker = self.backend.broker();
-        let sizes = broker.cluster.partition_sizes().await;
+        let sizes = disks::largest(disks::by_broker(&client, None).await?);
         // On another thread: the plan of a large cluster takes seconds.
         let planned = broker.blocking(move || plans::planned(&image, &sizes, &wanted));
         planned.await.map(Response::new).ok_or_else(stopping)
@@ -216,21 +205,4 @@ fn member(state: &ReplicaState) -> QuorumMember {
         last_heard_ms: known(state.last_fetch_timestamp),
         last_caught_up_ms: known(state.last_caught_up_timestamp),
     }
-}
-
-async fn disks(client: &Client) -> Result<Disks, Status> {
-    let request = DescribeLogDirsRequest { topics: None };
-    let response = client.call(DESCRIBE_LOG_DIRS, request).await?;
-    error::check(response.error_code, None)?;
-    let mut disks = Disks::default();
-    for directory in response.results {
-        error::check(directory.error_code, None)?;
-        disks.total_bytes += directory.total_bytes.max(0);
-        disks.free_bytes += directory.usable_bytes.max(0);
-        let partitions = directory.topics.iter().flat_map(|topic| &topic.partitions);
-        disks.size_bytes += partitions
-            .map(|partition| partition.partition_size)
-            .sum::<i64>();
-    }
-    Ok(disks)
 }

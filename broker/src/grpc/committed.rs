@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fjord_proto::v1::CommittedOffset;
 use fjord_wire::messages::{
+    find_coordinator_request::FindCoordinatorRequest,
     offset_commit_request::{
         OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
     },
@@ -17,6 +18,7 @@ use crate::api::error::ApiError;
 /// The last versions with topics' names.
 const OFFSET_COMMIT: i16 = 9;
 const OFFSET_FETCH: i16 = 9;
+const FIND_COORDINATOR: i16 = 4;
 
 /// An offset that the coordinator did not note.
 #[derive(Debug)]
@@ -27,6 +29,23 @@ pub struct Refused {
     pub partition: i32,
     /// Why.
     pub error: ApiError,
+}
+
+/// Has the topic made in which groups are kept, if it is not there.
+///
+/// # Errors
+///
+/// If the group cannot have a coordinator.
+pub async fn find_coordinator(client: &Client, group: &str) -> Result<(), Status> {
+    let request = FindCoordinatorRequest {
+        coordinator_keys: vec![group.to_owned()],
+        ..FindCoordinatorRequest::default()
+    };
+    let found = client.call(FIND_COORDINATOR, request).await?;
+    match found.coordinators.into_iter().next() {
+        Some(found) => error::check(found.error_code, found.error_message),
+        None => Ok(()),
+    }
 }
 
 /// What a group has committed, for some partitions or for all; those without a commit are left out.

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     pin::Pin,
+    time::{Duration, Instant},
 };
 
 use fjord_proto::v1::{
@@ -31,6 +32,8 @@ const MAX_PARTITIONS: usize = 10_000;
 const FETCH: i16 = 12;
 const DEFAULT_MAX_BYTES: u32 = 1 << 20;
 const DEFAULT_MAX_WAIT_MS: u32 = 500;
+/// How long a partition may have no leader before the stream says so; until then it only pauses.
+const AWAY: Duration = Duration::from_secs(30);
 
 /// See the module's documentation.
 pub struct Fetch {
@@ -100,6 +103,8 @@ struct Progress {
     next_offset: i64,
     /// Reading ends here, if it does.
     end: Option<i64>,
+    /// Since when its leader has not been there.
+    away_since: Option<Instant>,
 }
 
 /// The state of one stream.
@@ -133,6 +138,7 @@ impl Reader {
                     partition: asked.partition,
                     next_offset,
                     end,
+                    away_since: None,
                 }),
                 Err(error) => {
                     reader.failed.push(PartitionRecords {
@@ -170,14 +176,14 @@ impl Reader {
         self.partitions.rotate_left(1);
         let found = read(&self.client, self.limits, &self.wanted()).await?;
         self.client.refuse_if_stopping()?;
+        let mut found: HashMap<usize, PartitionData> = found.into_iter().collect();
         let mut response = FetchResponse::default();
-        for (place, data) in found {
-            let Some(progress) = self.partitions.get_mut(place) else {
-                continue;
+        for (place, progress) in self.partitions.iter_mut().enumerate() {
+            let taken = match found.remove(&place) {
+                Some(data) => progress.take(data),
+                None => progress.away(Instant::now()),
             };
-            if let Some(records) = progress.take(data) {
-                response.partitions.push(records);
-            }
+            response.partitions.extend(taken);
         }
         self.partitions.retain(|p| p.next_offset >= 0);
         Ok(Some(response))
@@ -194,8 +200,23 @@ impl Reader {
 }
 
 impl Progress {
+    /// The leader has not answered: the partition moves. Told when it takes too long.
+    fn away(&mut self, now: Instant) -> Option<PartitionRecords> {
+        let since = *self.away_since.get_or_insert(now);
+        if now.duration_since(since) < AWAY {
+            return None;
+        }
+        self.take(PartitionData {
+            error_code: ErrorCode::LeaderNotAvailable.code(),
+            high_watermark: -1,
+            log_start_offset: -1,
+            ..PartitionData::default()
+        })
+    }
+
     /// Takes in what was read; nothing if there is nothing to say.
     fn take(&mut self, data: PartitionData) -> Option<PartitionRecords> {
+        self.away_since = None;
         let decoded = partition_records(&self.topic, self.partition, self.next_offset, data);
         if decoded.error.is_some() {
             // Marks it as read to its end.
@@ -293,7 +314,7 @@ pub struct Wanted<'a> {
     pub offset: i64,
 }
 
-/// Reads partitions once; each answer comes with its place in `wanted`.
+/// Reads partitions once; each answer comes with its place in `wanted`. Those that move from one leader to another have none.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! The gRPC API: one file per service of `proto/fjord/v1`.
 //!
 //! ```text
-//!   gRPC client ─► server ─► calls ─► a service ─► backend ─► api::local ─► the handler of a Kafka API
-//!                              │          │                                       │
+//!   gRPC client ─► server ─► calls ─► a service ─► backend ─► forward ─► the handler of a Kafka API, where it belongs
+//!                              │          │                                    │
 //!                           metrics   records: proto ⇄ record batches      error: codes ─► statuses
 //! ```
 //!
@@ -15,6 +15,7 @@ mod cluster;
 mod committed;
 mod configs;
 mod consumer;
+mod disks;
 mod error;
 mod fetch;
 mod groups;

@@ -20,12 +20,15 @@ use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    backend::{Backend, Client, finish, unknown_topic},
+    backend::{Backend, Client, failed_call, unknown_topic},
     error,
     numbers::or_default,
     records::{self, Sequence},
 };
-use crate::api::{error::ApiError, local::Begun};
+use crate::{
+    api::error::ApiError,
+    forward::{Producing, Sent},
+};
 
 /// Versions of the Kafka requests, the last ones with topics' names.
 const PRODUCE: i16 = 12;
@@ -65,7 +68,8 @@ impl ProducerService for Producer {
         request: Request<ProduceRequest>,
     ) -> Result<Response<ProduceResponse>, Status> {
         let client = self.backend.client(&request);
-        let produced = Produced::begin(&self.backend, &client, request.into_inner()).await;
+        let lane = Lane::new(client);
+        let produced = Produced::begin(&self.backend, &lane, request.into_inner()).await;
         let response = produced
             .response()
             .await
@@ -80,16 +84,16 @@ impl ProducerService for Producer {
         request: Request<Streaming<ProduceStreamRequest>>,
     ) -> Result<Response<ProduceStream>, Status> {
         let backend = self.backend.clone();
-        let client = backend.client(&request);
+        let lane = Lane::new(backend.client(&request));
         let max_in_flight = backend.broker().config().grpc.max_in_flight;
         // The first stages run one after the other, so that requests take effect in their order; the waits for
         // the disk run at once, and are answered in order.
         let produced = request.into_inner().then(move |message| {
-            let (backend, client) = (backend.clone(), client.clone());
+            let (backend, lane) = (backend.clone(), lane.clone());
             async move {
                 let message = message?;
                 let produced = match message.request {
-                    Some(request) => Produced::begin(&backend, &client, request).await,
+                    Some(request) => Produced::begin(&backend, &lane, request).await,
                     None => Produced {
                         expects_answer: true,
                         queued: Err(ApiError::invalid_request("the message has no request")),
@@ -131,9 +135,25 @@ struct Part {
     places: Vec<u32>,
 }
 
+/// The requests of one call, in their order.
+#[derive(Clone)]
+struct Lane {
+    client: Client,
+    producing: Producing,
+}
+
+impl Lane {
+    fn new(client: Client) -> Lane {
+        Lane {
+            producing: client.producing(),
+            client,
+        }
+    }
+}
+
 /// Records that wait for the disk.
 struct Queued {
-    begun: Begun<produce_request::ProduceRequest>,
+    sent: Sent,
     parts: BTreeMap<i32, Part>,
 }
 
@@ -145,20 +165,25 @@ struct Produced {
 
 impl Produced {
     /// Shares the records out to partitions and queues them.
-    async fn begin(backend: &Backend, client: &Client, request: ProduceRequest) -> Self {
+    async fn begin(backend: &Backend, lane: &Lane, request: ProduceRequest) -> Self {
         Self {
             expects_answer: request.acks != i32::from(Acks::None),
-            queued: queue(backend, client, request).await,
+            queued: queue(backend, lane, request).await,
         }
     }
 
     /// Where the records are; nothing with `ACKS_NONE`, whatever became of them.
     async fn response(self) -> Result<Option<ProduceResponse>, ApiError> {
         if !self.expects_answer {
+            if let Ok(queued) = self.queued {
+                // Until it is where it belongs, it is sent again.
+                let _ = queued.sent.response().await;
+            }
             return Ok(None);
         }
-        let Queued { begun, mut parts } = self.queued?;
-        let response = finish(begun).await.map_err(of_status)?;
+        let Queued { sent, mut parts } = self.queued?;
+        let response = sent.response().await.map_err(failed_call)?;
+        let response = response.unwrap_or_default();
         let one = parts.len() == 1;
         let mut failed = None;
         let mut partitions = Vec::new();
@@ -203,7 +228,7 @@ fn of_status(status: Status) -> ApiError {
 /// Shares the records out to partitions and queues them.
 async fn queue(
     backend: &Backend,
-    client: &Client,
+    lane: &Lane,
     request: ProduceRequest,
 ) -> Result<Queued, ApiError> {
     if request.records.is_empty() {
@@ -224,7 +249,7 @@ async fn queue(
         Ok(Acks::Unspecified | Acks::All) => -1,
         Err(_) => return Err(ApiError::invalid_request("acks are none, leader or all")),
     };
-    let partitions = partition_count(backend, client, &request.topic).await?;
+    let partitions = partition_count(backend, &lane.client, &request.topic).await?;
     let parts = share_out(&request.records, request.partition, partitions)?;
     let mut partition_data = Vec::with_capacity(parts.len());
     for (partition, part) in &parts {
@@ -245,8 +270,9 @@ async fn queue(
             ..TopicProduceData::default()
         }],
     };
-    let begun = client.begin(PRODUCE, kafka).await.map_err(of_status)?;
-    Ok(Queued { begun, parts })
+    let sent = lane.producing.begin(PRODUCE, kafka).await;
+    let sent = sent.map_err(|refused| failed_call(refused.into()))?;
+    Ok(Queued { sent, parts })
 }
 
 /// Which partition each record goes to.

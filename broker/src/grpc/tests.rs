@@ -32,7 +32,7 @@ impl Services {
     /// The services of a broker with topic `t` of two partitions, and with another broker that is only registered.
     async fn new() -> Services {
         let fixture = Fixture::new().await;
-        let backend = Backend::new(Arc::clone(&fixture.broker), 9092);
+        let backend = Backend::new(Arc::clone(&fixture.broker), 9092, None);
         let services = Services {
             cluster: Cluster::new(backend.clone()),
             topics: Topics::new(backend),

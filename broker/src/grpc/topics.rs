@@ -1,6 +1,6 @@
 //! `TopicService`: topics, their partitions, and what is in them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use fjord_proto::v1::{
     AlterTopicRequest, AlterTopicResponse, CreateTopicRequest, CreateTopicResponse,
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 use super::{
     backend::{Backend, Client},
     configs::{self, Changes, Of},
-    error,
+    disks, error,
     offsets::{self, Place},
     reassignments,
 };
@@ -67,24 +67,52 @@ impl Topics {
         Ok(())
     }
 
-    fn described(&self, topic: &Topic) -> Vec<DescribedPartition> {
+    /// The partitions, each with what its leader says of it.
+    async fn described(
+        &self,
+        client: &Client,
+        topic: &Topic,
+    ) -> Result<Vec<DescribedPartition>, Status> {
+        let mut disks = disks::by_broker(client, Some(topic)).await?;
+        // A partition without a leader says nothing, and is not waited for.
+        let led = (0i32..).zip(&topic.partitions);
+        let led = led.filter(|(_, partition)| disks.contains_key(&partition.leader));
+        let led: Vec<i32> = led.map(|(index, _)| index).collect();
+        let starts = ends(client, topic, &led, Place::Earliest).await?;
+        let high_watermarks = ends(client, topic, &led, Place::Latest).await?;
         let described = |(index, partition): (i32, &Arc<crate::metadata::Partition>)| {
-            let leader = self.backend.broker().partitions.replica(&topic.id, index);
-            let bounds = leader.as_ref().map(|leader| leader.bounds());
-            let signed = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
-            DescribedPartition {
+            let key = (Arc::clone(&topic.name), usize::try_from(index).ok()?);
+            let of_leader = disks.get_mut(&partition.leader);
+            Some(DescribedPartition {
                 partition: index,
                 leader: partition.leader,
                 leader_epoch: partition.leader_epoch,
                 replicas: partition.replicas.clone(),
                 in_sync_replicas: partition.in_sync_replicas.clone(),
-                log_start_offset: bounds.as_ref().map_or(-1, |b| signed(b.log_start)),
-                high_watermark: bounds.as_ref().map_or(-1, |b| signed(b.high_watermark)),
-                size_bytes: leader.map_or(0, |leader| signed(leader.log().size_bytes())),
-            }
+                log_start_offset: starts.get(&index).copied().unwrap_or(-1),
+                high_watermark: high_watermarks.get(&index).copied().unwrap_or(-1),
+                size_bytes: of_leader
+                    .and_then(|disks| disks.partitions.remove(&key))
+                    .unwrap_or(0),
+            })
         };
-        (0i32..).zip(&topic.partitions).map(described).collect()
+        let partitions = (0i32..).zip(&topic.partitions);
+        Ok(partitions.filter_map(described).collect())
     }
+}
+
+/// The offsets of one end, as far as the leaders know them.
+async fn ends(
+    client: &Client,
+    topic: &Topic,
+    partitions: &[i32],
+    place: Place,
+) -> Result<HashMap<i32, i64>, Status> {
+    let found = offsets::list(client, &topic.name, partitions, place).await?;
+    let known = found
+        .into_iter()
+        .filter_map(|(index, found)| Some((index, found.ok()?.offset)));
+    Ok(known.collect())
 }
 
 #[tonic::async_trait]
@@ -162,7 +190,7 @@ impl TopicService for Topics {
         let of = Of::Topic(topic.name.to_string());
         Ok(Response::new(DescribeTopicResponse {
             topic: Some(listed(&topic)),
-            partitions: self.described(&topic),
+            partitions: self.described(&client, &topic).await?,
             configs: configs::describe(&client, &of, &[]).await?,
         }))
     }

@@ -103,7 +103,7 @@ impl Fixture {
         let limits = BrokerLimitOptions::from(&live_config.get().net);
         let broker = Arc::new(Broker {
             cluster: Box::new(
-                OnlyBroker::new(live_config.get().node.node_id, Arc::clone(&partitions)).unwrap(),
+                OnlyBroker::new(live_config.get().node.node_id, &partitions).unwrap(),
             ),
             lost: Arc::default(),
             live_config,

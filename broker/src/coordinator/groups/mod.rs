@@ -39,7 +39,7 @@ pub use config::GroupConfig;
 pub use fjord_wire::ErrorCode;
 pub use group_shard::GroupShard;
 pub use reply::{Reply, Request};
-pub use service::Groups;
+pub use service::{Groups, partition_of};
 pub use types::*;
 
 #[cfg(test)]

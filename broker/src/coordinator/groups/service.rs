@@ -84,8 +84,7 @@ impl Groups {
     /// The partition of `__consumer_offsets` that a group belongs to; none while the topic's
     /// number of partitions is not known.
     pub fn partition_for(&self, group_id: &str) -> Option<i32> {
-        let count = self.partition_count.load(Ordering::Acquire);
-        (count > 0).then(|| java_hash(group_id).checked_abs().unwrap_or(0) % count)
+        partition_of(group_id, self.partition_count.load(Ordering::Acquire))
     }
 
     /// JoinGroup. The reply comes when the rebalance's join phase completes.
@@ -364,6 +363,12 @@ fn code(error: Unavailable) -> ErrorCode {
     }
 }
 
+/// The partition of `__consumer_offsets`, which has so many, that a group belongs to; none, if it has none.
+pub fn partition_of(group_id: &str, partition_count: i32) -> Option<i32> {
+    let hash = || java_hash(group_id).checked_abs().unwrap_or(0);
+    (partition_count > 0).then(|| hash() % partition_count)
+}
+
 /// The hash of a string in Java, by which Kafka spreads groups over partitions.
 fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0_i32, |hash, unit| {
@@ -388,11 +393,8 @@ mod tests {
             ("polygenelubricants", 0),
         ];
         for (group, partition) in expected {
-            assert_eq!(
-                java_hash(group).checked_abs().unwrap_or(0) % 50,
-                partition,
-                "{group}"
-            );
+            assert_eq!(partition_of(group, 50), Some(partition), "{group}");
         }
+        assert_eq!(partition_of("a", 0), None);
     }
 }

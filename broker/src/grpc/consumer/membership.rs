@@ -7,7 +7,6 @@ use fjord_proto::v1::CommittedOffset;
 use fjord_wire::{
     ErrorCode,
     messages::{
-        find_coordinator_request::FindCoordinatorRequest,
         heartbeat_request::HeartbeatRequest,
         join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol},
         join_group_response::JoinGroupResponse,
@@ -31,7 +30,6 @@ use crate::{
     metadata::Image,
 };
 
-const FIND_COORDINATOR: i16 = 4;
 const JOIN_GROUP: i16 = 9;
 const SYNC_GROUP: i16 = 5;
 const HEARTBEAT: i16 = 4;
@@ -71,7 +69,7 @@ impl Membership {
     ) -> Result<Partitions, Status> {
         loop {
             if !self.knows_coordinator {
-                self.find_coordinator().await?;
+                committed::find_coordinator(&self.client, &self.group).await?;
                 self.knows_coordinator = true;
             }
             let joined = self.join_generation(topics).await?;
@@ -129,19 +127,6 @@ impl Membership {
     async fn wait_for_coordinator(&mut self, code: ErrorCode) {
         self.knows_coordinator &= !is_elsewhere(code);
         tokio::time::sleep(RETRY_AFTER).await;
-    }
-
-    /// Has the topic made in which groups are kept.
-    async fn find_coordinator(&self) -> Result<(), Status> {
-        let request = FindCoordinatorRequest {
-            coordinator_keys: vec![self.group.clone()],
-            ..FindCoordinatorRequest::default()
-        };
-        let found = self.client.call(FIND_COORDINATOR, request).await?;
-        match found.coordinators.into_iter().next() {
-            Some(found) => error::check(found.error_code, found.error_message),
-            None => Ok(()),
-        }
     }
 
     async fn join_generation(

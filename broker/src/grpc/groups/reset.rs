@@ -37,6 +37,7 @@ pub async fn reset(
         let error = ApiError::new(ErrorCode::InvalidGroupId, "a group needs a name");
         return Err(error::status(&error));
     }
+    committed::find_coordinator(client, group).await?;
     refuse_members(client, group).await?;
     let given = given(&request)?;
     let mut plan = plan(backend, client, &request, &given).await?;

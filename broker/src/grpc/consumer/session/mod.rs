@@ -46,8 +46,8 @@ use crate::{
 const DEFAULT_SESSION_TIMEOUT_MS: u32 = 45_000;
 const DEFAULT_REBALANCE_TIMEOUT_MS: u32 = 60_000;
 const DEFAULT_MAX_BYTES: u32 = 1 << 20;
-/// How often the coordinator is asked how the group is: calls within the broker cost little, and the sooner a
-/// member knows of a rebalance, the shorter it is.
+/// How often the coordinator is asked how the group is: calls within the broker, or over a connection that is there, cost
+/// little, and the sooner a member knows of a rebalance, the shorter it is.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// The longest that one read waits for records.
 const FETCH_WAIT_MS: i32 = 500;
