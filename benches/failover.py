@@ -1,0 +1,84 @@
+"""What users wait when a broker goes: faults under load, and the longest time between acknowledged records."""
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.cluster import Cluster, Member, wait_for
+
+from clusters import balance
+from gaps import gaps
+from steady_producers import SteadyProducer
+
+BEFORE_S = 1.0
+"""For how long all must be well before a fault."""
+WELL_S = 0.4
+"""Records that were acknowledged within this time show that all is well."""
+WATCH_S = 4.0
+"""For how long it is watched at least what a fault does."""
+GIVE_UP_S = 150
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way for a broker to go, and to come back."""
+
+    name: str
+    begin: Callable[[Member], None]
+    end: Callable[[Cluster, Member], None]
+
+
+def _paused(member: Member) -> None:
+    member.process.send_signal(signal.SIGSTOP)
+
+
+def _resumed(_cluster: Cluster, member: Member) -> None:
+    member.process.send_signal(signal.SIGCONT)
+
+
+def _asked_to_stop(member: Member) -> None:
+    member.process.send_signal(signal.SIGTERM)
+
+
+def _gone(cluster: Cluster, member: Member) -> None:
+    member.process.wait()
+    member.process = None
+    cluster.start(member.id)
+
+
+KILL = Fault("SIGKILL", lambda member: member.process.kill(), _gone)
+PAUSE = Fault("SIGSTOP", _paused, _resumed)
+STOP = Fault("SIGTERM", _asked_to_stop, _gone)
+FAULTS = (KILL, PAUSE, STOP)
+
+
+def hit(cluster: Cluster, fault: Fault, victim: Member, producer: SteadyProducer) -> dict[str, float]:
+    """Does one fault to a broker that leads, and puts everything back. Returns the gaps, in milliseconds."""
+    balance(cluster)
+    wait_well(producer)
+    errors = len(producer.errors)
+    begun = time.monotonic()
+    fault.begin(victim)
+    end = begun + GIVE_UP_S
+    while time.monotonic() < begun + WATCH_S or producer.waiting_s() > WELL_S:
+        if time.monotonic() > end:
+            raise TimeoutError(f"records wait for {producer.waiting_s():.0f} s after {fault.name} of broker {victim.id}")
+        time.sleep(0.01)
+    found = gaps(producer.acknowledged, begun - BEFORE_S, time.monotonic())
+    fault.end(cluster, victim)
+    return {
+        "longest gap ms": found.together * 1000,
+        "longest gap of a partition ms": found.worst * 1000,
+        "records given up": len(producer.errors) - errors,
+    }
+
+
+def wait_well(producer: SteadyProducer) -> None:
+    """Waits until every partition had its records acknowledged quickly for a while."""
+
+    def is_well() -> bool:
+        end = time.monotonic()
+        return producer.waiting_s() < WELL_S and gaps(producer.acknowledged, end - BEFORE_S, end).worst < WELL_S
+
+    wait_for("all partitions have their records acknowledged", is_well, GIVE_UP_S)
