@@ -11,10 +11,8 @@ from clusters import balance
 from gaps import gaps
 from steady_producers import SteadyProducer
 
-BEFORE_S = 1.0
-"""For how long all must be well before a fault."""
-WELL_S = 0.4
-"""Records that were acknowledged within this time show that all is well."""
+WELL_S = 1.0
+"""Records that were acknowledged within this time, in every partition, show that all is well."""
 WATCH_S = 4.0
 """For how long it is watched at least what a fault does."""
 GIVE_UP_S = 150
@@ -50,7 +48,6 @@ def _gone(cluster: Cluster, member: Member) -> None:
 KILL = Fault("SIGKILL", lambda member: member.process.kill(), _gone)
 PAUSE = Fault("SIGSTOP", _paused, _resumed)
 STOP = Fault("SIGTERM", _asked_to_stop, _gone)
-FAULTS = (KILL, PAUSE, STOP)
 
 
 def hit(cluster: Cluster, fault: Fault, victim: Member, producer: SteadyProducer) -> dict[str, float]:
@@ -65,7 +62,7 @@ def hit(cluster: Cluster, fault: Fault, victim: Member, producer: SteadyProducer
         if time.monotonic() > end:
             raise TimeoutError(f"records wait for {producer.waiting_s():.0f} s after {fault.name} of broker {victim.id}")
         time.sleep(0.01)
-    found = gaps(producer.acknowledged, begun - BEFORE_S, time.monotonic())
+    found = gaps(producer.acknowledged, begun, time.monotonic())
     fault.end(cluster, victim)
     return {
         "longest gap ms": found.together * 1000,
@@ -79,6 +76,6 @@ def wait_well(producer: SteadyProducer) -> None:
 
     def is_well() -> bool:
         end = time.monotonic()
-        return producer.waiting_s() < WELL_S and gaps(producer.acknowledged, end - BEFORE_S, end).worst < WELL_S
+        return producer.waiting_s() < WELL_S and gaps(producer.acknowledged, end - 2 * WELL_S, end).worst < WELL_S
 
     wait_for("all partitions have their records acknowledged", is_well, GIVE_UP_S)
