@@ -18,6 +18,8 @@ from steady_producers import LibrdkafkaProducer, SteadyProducer
 from suite import Run
 from usage import GIB, usage
 
+WATCH_S = {False: 4.0, True: 1.0}
+"""For how long it is watched at least what a fault does; and so if it is only seen that everything works."""
 CHECK_PEAK = 5
 """MB/s that stand for Kafka's peak where it is only seen that everything works."""
 TOPIC = "bench"
@@ -53,7 +55,7 @@ def failover(session: Session, fault: Fault, client: str, number: int) -> None:
     members = list(session.cluster.members.values())
     victim, neighbour = members[number % len(members)], members[(number + 1) % len(members)]
     with _producer(session.cluster, client, neighbour) as producer:
-        values = hit(session.cluster, fault, victim, producer)
+        values = hit(session.cluster, fault, victim, producer, WATCH_S[session.run.options.is_check])
     session.add(loads.failover(fault.name, client), values, number)
 
 

@@ -13,8 +13,6 @@ from steady_producers import SteadyProducer
 
 WELL_S = 1.0
 """Records that were acknowledged within this time, in every partition, show that all is well."""
-WATCH_S = 4.0
-"""For how long it is watched at least what a fault does."""
 GIVE_UP_S = 150
 
 
@@ -50,15 +48,18 @@ PAUSE = Fault("SIGSTOP", _paused, _resumed)
 STOP = Fault("SIGTERM", _asked_to_stop, _gone)
 
 
-def hit(cluster: Cluster, fault: Fault, victim: Member, producer: SteadyProducer) -> dict[str, float]:
-    """Does one fault to a broker that leads, and puts everything back. Returns the gaps, in milliseconds."""
+def hit(cluster: Cluster, fault: Fault, victim: Member, producer: SteadyProducer, watch_s: float) -> dict[str, float]:
+    """Does one fault to a broker that leads, and puts everything back. Returns the gaps, in milliseconds.
+
+    It is watched for `watch_s` at least what the fault does.
+    """
     balance(cluster)
     wait_well(producer)
     errors = len(producer.errors)
     begun = time.monotonic()
     fault.begin(victim)
     end = begun + GIVE_UP_S
-    while time.monotonic() < begun + WATCH_S or producer.waiting_s() > WELL_S:
+    while time.monotonic() < begun + watch_s or producer.waiting_s() > WELL_S:
         if time.monotonic() > end:
             raise TimeoutError(f"records wait for {producer.waiting_s():.0f} s after {fault.name} of broker {victim.id}")
         time.sleep(0.01)
