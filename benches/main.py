@@ -15,13 +15,14 @@ sys.path.insert(0, str(BENCHES.parent / "tests"))
 from harness.paths import REPOSITORY  # noqa: E402
 from java import jvm  # noqa: E402
 
+import cluster_suite  # noqa: E402
 import grpc_suite  # noqa: E402
 import kafka_suite  # noqa: E402
 import machine  # noqa: E402
 from samples import Samples  # noqa: E402
 from suite import Options, Run, Suite  # noqa: E402
 
-SUITES = {suite.name: suite for suite in (grpc_suite.SUITE, kafka_suite.SUITE)}
+SUITES = {suite.name: suite for suite in (grpc_suite.SUITE, kafka_suite.SUITE, cluster_suite.SUITE)}
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 RAW = REPOSITORY / "docs" / "benchmarks"
 CHECK = Options(rounds=1, seconds=0.3, warm_up_s=0.3, settle_s=0.1, quiet_s=0, is_check=True)

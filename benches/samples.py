@@ -54,6 +54,14 @@ class Samples:
     def sides(self, cell: str) -> list[str]:
         return list(dict.fromkeys(sample.side for sample in self.all if sample.cell == cell))
 
+    def names(self, cell: str) -> list[str]:
+        """The names of what was measured in this cell."""
+        return list(dict.fromkeys(name for sample in self.all if sample.cell == cell for name in sample.values))
+
+    def values(self, cell: str, side: str, value: str) -> list[float]:
+        """The values of all rounds."""
+        return list(self._by_round(cell, side, value).values())
+
     def median(self, cell: str, side: str, value: str) -> float | None:
         """The median of all rounds; None if it was not measured."""
         found = self._by_round(cell, side, value)

@@ -13,6 +13,8 @@ from .server import Server
 from .wire import WireError, advertised_brokers
 
 LIBRARIES = CACHE / "apache-kafka"
+CLUSTER_ID = "tests-of-another-broke"
+"""Any will do; 16 bytes in URL-safe base64."""
 
 
 class ApacheKafka(Server):
@@ -68,8 +70,7 @@ class ApacheKafka(Server):
         }
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         tool = ["java", "-cp", f"{LIBRARIES}/*", "kafka.tools.StorageTool"]
-        cluster_id = subprocess.run([*tool, "random-uuid"], check=True, capture_output=True, text=True).stdout.strip()
-        subprocess.run([*tool, "format", "-t", cluster_id, "-c", self.properties], check=True, capture_output=True)
+        subprocess.run([*tool, "format", "-t", CLUSTER_ID, "-c", self.properties], check=True, capture_output=True)
 
 
 def install_libraries() -> None:
