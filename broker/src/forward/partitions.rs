@@ -58,7 +58,10 @@ pub trait ByPartition: Served + Clone + Sync {
 
 macro_rules! by_partition {
     ($request:ty { $topics:ident.$topic:ident, $partitions:ident.$partition:ident },
-     $response:ident { $responses:ident: $of_topic:ident.$name:ident, $parts:ident: $answer:ident.$index:ident },
+     $response:ident {
+         $responses:ident: $of_topic:ident.$name:ident $(and $id:ident)?,
+         $parts:ident: $answer:ident.$index:ident
+     },
      $refused:expr) => {
         impl ByPartition for $request {
             type Answer = $answer;
@@ -100,7 +103,7 @@ macro_rules! by_partition {
                         _ => response.$responses.push($of_topic {
                             $name: name,
                             $parts: vec![answer],
-                            ..$of_topic::default()
+                            $($id: uuid::Uuid::nil(),)?
                         }),
                     }
                 }
@@ -126,7 +129,7 @@ macro_rules! by_partition {
 by_partition!(
     ProduceRequest { topic_data.name, partition_data.index },
     ProduceResponse {
-        responses: TopicProduceResponse.name,
+        responses: TopicProduceResponse.name and topic_id,
         partition_responses: PartitionProduceResponse.index
     },
     |error| PartitionProduceResponse {
@@ -141,7 +144,7 @@ by_partition!(
 by_partition!(
     FetchRequest { topics.topic, partitions.partition },
     FetchResponse {
-        responses: FetchableTopicResponse.topic,
+        responses: FetchableTopicResponse.topic and topic_id,
         partitions: PartitionData.partition_index
     },
     |_| PartitionData {
