@@ -13,7 +13,9 @@ pub struct Dice(Mutex<StdRng>);
 impl Dice {
     /// Chance from a seed; `purpose` keeps the draws of different parts apart.
     pub fn new(seed: u64, purpose: u64) -> Self {
-        let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(purpose);
+        let seed = seed
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(purpose);
         Self(Mutex::new(StdRng::seed_from_u64(seed)))
     }
 

@@ -53,7 +53,11 @@ fn main() -> ExitCode {
         Some(seed) => one(seed, arguments.trace),
         None => many(&arguments),
     };
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs one seed in this process.
@@ -67,7 +71,9 @@ fn one(seed: u64, traces: bool) -> bool {
     let clocks = SimClocksGuard::init();
     let verdict = Verdict::new();
     let simulation = std::thread::spawn(move || quorum::run(seed, &verdict));
-    let outcome = simulation.join().unwrap_or_else(|_| Err("the simulation has panicked".to_owned()));
+    let outcome = simulation
+        .join()
+        .unwrap_or_else(|_| Err("the simulation has panicked".to_owned()));
     drop(clocks);
     match &outcome {
         Ok(summary) => println!("seed {seed}: {summary}"),
@@ -77,7 +83,13 @@ fn one(seed: u64, traces: bool) -> bool {
 }
 
 fn many(arguments: &Arguments) -> bool {
-    let Arguments { seeds, first, jobs, stop, .. } = arguments;
+    let Arguments {
+        seeds,
+        first,
+        jobs,
+        stop,
+        ..
+    } = arguments;
     match many::run(*first, *seeds, *jobs, &[], *stop) {
         Ok(outcome) => {
             let failed: Vec<u64> = outcome.failed.iter().map(|(seed, _)| *seed).collect();

@@ -19,11 +19,20 @@ pub struct Outcome {
 ///
 /// # Errors
 /// A process could not be started.
-pub fn run(first: u64, count: u64, jobs: u64, arguments: &[String], stops: bool) -> io::Result<Outcome> {
+pub fn run(
+    first: u64,
+    count: u64,
+    jobs: u64,
+    arguments: &[String],
+    stops: bool,
+) -> io::Result<Outcome> {
     let program = std::env::current_exe()?;
     let next = AtomicU64::new(first);
     let end = first.saturating_add(count);
-    let outcome = Mutex::new(Outcome { run: 0, failed: Vec::new() });
+    let outcome = Mutex::new(Outcome {
+        run: 0,
+        failed: Vec::new(),
+    });
     let work = || -> io::Result<()> {
         loop {
             let seed = next.fetch_add(1, SeqCst);
@@ -31,8 +40,14 @@ pub fn run(first: u64, count: u64, jobs: u64, arguments: &[String], stops: bool)
                 return Ok(());
             }
             let mut command = Command::new(&program);
-            let done = command.arg("--seed").arg(seed.to_string()).args(arguments).output()?;
-            let mut outcome = outcome.lock().map_err(|_| io::Error::other("another job has failed"))?;
+            let done = command
+                .arg("--seed")
+                .arg(seed.to_string())
+                .args(arguments)
+                .output()?;
+            let mut outcome = outcome
+                .lock()
+                .map_err(|_| io::Error::other("another job has failed"))?;
             outcome.run += 1;
             if outcome.run % 100 == 0 {
                 println!("{} seeds, {} failed", outcome.run, outcome.failed.len());
@@ -50,11 +65,14 @@ pub fn run(first: u64, count: u64, jobs: u64, arguments: &[String], stops: bool)
     thread::scope(|scope| {
         let jobs: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
         for job in jobs {
-            job.join().map_err(|_| io::Error::other("a job has panicked"))??;
+            job.join()
+                .map_err(|_| io::Error::other("a job has panicked"))??;
         }
         Ok::<_, io::Error>(())
     })?;
-    outcome.into_inner().map_err(|_| io::Error::other("a job has panicked"))
+    outcome
+        .into_inner()
+        .map_err(|_| io::Error::other("a job has panicked"))
 }
 
 /// The last line of the output, which says what was violated, or whatever there is.

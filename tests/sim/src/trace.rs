@@ -18,7 +18,10 @@ static NOW_MS: AtomicU64 = AtomicU64::new(0);
 
 /// It is so late.
 pub fn now(elapsed: Duration) {
-    NOW_MS.store(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    NOW_MS.store(
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        Relaxed,
+    );
 }
 
 /// The simulated time.

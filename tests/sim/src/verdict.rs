@@ -28,6 +28,9 @@ impl Verdict {
 
     /// What was violated first.
     pub fn violation(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

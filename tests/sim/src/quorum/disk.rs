@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use fjord_quorum::Store;
-use fjord_quorum::store::{
-    Change, Keys, ModelStore, Row, Rows, StoreError, Table, Work, Working,
-};
+use fjord_quorum::store::{Change, Keys, ModelStore, Row, Rows, StoreError, Table, Work, Working};
 use tokio::time::sleep;
 
 use crate::dice::Dice;
@@ -38,7 +36,8 @@ impl Disk {
     pub fn power_fails(&self) {
         let unsynced = self.model.unsynced() as u64;
         let kept = self.dice.number(0..=unsynced);
-        self.model.crash(usize::try_from(kept).unwrap_or(usize::MAX));
+        self.model
+            .crash(usize::try_from(kept).unwrap_or(usize::MAX));
     }
 
     /// Every write and sync fails until the node is started again.
@@ -59,7 +58,13 @@ impl Store for Disk {
         self.model.get(table, key)
     }
 
-    fn range(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, StoreError> {
+    fn range(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Rows, StoreError> {
         self.model.range(table, from, to, limit)
     }
 

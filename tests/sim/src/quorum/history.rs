@@ -60,8 +60,10 @@ impl History {
         debug!(node, index = after.index, command, "applied");
         let mut seen = self.seen();
         seen.applied.insert(node, after.index);
-        self.verdict.hold(seen.refused.applied(&command, after.index));
-        self.verdict.hold(seen.sequence.applied(node, before, after, command));
+        self.verdict
+            .hold(seen.refused.applied(&command, after.index));
+        self.verdict
+            .hold(seen.sequence.applied(node, before, after, command));
     }
 
     /// A node has taken over a state as a whole.
@@ -76,8 +78,14 @@ impl History {
     pub fn acknowledged(&self, command: &str, proposed: &Proposed) {
         debug!(command, position = ?proposed.position, "acknowledged");
         let mut seen = self.seen();
-        let at = seen.sequence.command_at(proposed.position.index).map(str::to_owned);
-        self.verdict.hold(seen.acknowledged.told(command, proposed.position.index, at.as_deref()));
+        let at = seen
+            .sequence
+            .command_at(proposed.position.index)
+            .map(str::to_owned);
+        self.verdict.hold(
+            seen.acknowledged
+                .told(command, proposed.position.index, at.as_deref()),
+        );
     }
 
     /// A client was told that its command was not taken, and never will be.
@@ -94,7 +102,8 @@ impl History {
     /// A client that should see at least the command at `least` sees everything up to `index`.
     pub fn has_read(&self, node: NodeId, least: u64, index: u64) {
         debug!(node, least, index, "read");
-        self.verdict.hold(self.seen().acknowledged.read(node, least, index));
+        self.verdict
+            .hold(self.seen().acknowledged.read(node, least, index));
     }
 
     /// The index of the last command that a node has taken.

@@ -40,17 +40,21 @@ pub enum Order {
     /// Hand leadership over.
     TransferLeader,
     /// Take a node whose disk was lost out of the quorum, and add it again with its new one.
-    Replace(NodeId, String, Replacing),
+    Replace(NodeId, String, UnderWay),
+    /// Give a node a vote.
+    Add(NodeId, String, UnderWay),
+    /// Take a node's vote, and the node out of the quorum.
+    Remove(NodeId, UnderWay),
 }
 
-/// Set when a node was replaced; shared until that has come to an end, good or bad.
-pub type Replacing = Arc<AtomicBool>;
+/// A change of members: shared until it has come to an end, and set if that was a good one.
+pub type UnderWay = Arc<AtomicBool>;
 
 /// What a start of a node needs.
 #[derive(Clone)]
 pub struct Start {
     pub id: NodeId,
-    pub voters: BTreeMap<NodeId, String>,
+    pub founders: BTreeMap<NodeId, String>,
     pub disk: Arc<Disk>,
     pub history: Arc<History>,
     pub dice: Arc<Dice>,
@@ -115,7 +119,7 @@ async fn found(start: Start, quorum: Quorum) {
     if start.id != 1 || start.history.newest_term() > 0 {
         return;
     }
-    while let Err(error) = quorum.found(CLUSTER, &start.voters).await {
+    while let Err(error) = quorum.found(CLUSTER, &start.founders).await {
         debug!(%error, "not founded");
         sleep(FOUND_PAUSE).await;
     }
@@ -159,10 +163,20 @@ async fn obey(quorum: Quorum, mut orders: mpsc::Receiver<Order>) {
                 let outcome = quorum.transfer_leader(None).await;
                 info!(?outcome, "leadership was to be handed over");
             }
-            Order::Replace(node, address, replaced) => {
+            Order::Replace(node, address, done) => {
                 let outcome = quorum.replace_voter(node, node, &address).await;
                 info!(node, ?outcome, "a node was to be replaced");
-                replaced.store(outcome.is_ok(), SeqCst);
+                done.store(outcome.is_ok(), SeqCst);
+            }
+            Order::Add(node, address, done) => {
+                let outcome = quorum.add_voter(node, &address).await;
+                info!(node, ?outcome, "a node was to get a vote");
+                done.store(outcome.is_ok(), SeqCst);
+            }
+            Order::Remove(node, done) => {
+                let outcome = quorum.remove_voter(node).await;
+                info!(node, ?outcome, "a node was to be removed");
+                done.store(outcome.is_ok(), SeqCst);
             }
         }
     }

@@ -17,7 +17,9 @@ impl OneLeader {
         let known = *self.0.entry(term).or_insert(leader);
         match known == leader {
             true => Ok(()),
-            false => Err(format!("nodes {known} and {leader} both lead in term {term}")),
+            false => Err(format!(
+                "nodes {known} and {leader} both lead in term {term}"
+            )),
         }
     }
 }

@@ -30,7 +30,10 @@ impl OneSequence {
             let (after, before) = (after.index, before.index);
             return Err(format!("node {node} applied index {after} after {before}"));
         }
-        let (known, other) = self.0.entry(after.index).or_insert((after, command.clone()));
+        let (known, other) = self
+            .0
+            .entry(after.index)
+            .or_insert((after, command.clone()));
         match *known == after {
             true => Ok(()),
             false => Err(format!(
@@ -49,7 +52,9 @@ impl OneSequence {
         match self.0.get(&chain.index) {
             Some((known, _)) if *known == chain => Ok(()),
             _ if chain == Chain::default() => Ok(()),
-            _ => Err(format!("node {node} has a state that nobody came to: {chain:?}")),
+            _ => Err(format!(
+                "node {node} has a state that nobody came to: {chain:?}"
+            )),
         }
     }
 
@@ -60,6 +65,9 @@ impl OneSequence {
 
     /// A number over all of it.
     pub fn digest(&self) -> u64 {
-        self.0.values().next_back().map_or(0, |(chain, _)| chain.hash)
+        self.0
+            .values()
+            .next_back()
+            .map_or(0, |(chain, _)| chain.hash)
     }
 }

@@ -28,7 +28,9 @@ impl Refused {
     pub fn applied(&mut self, command: &str, index: u64) -> Result<(), String> {
         let known = *self.applied.entry(command.to_owned()).or_insert(index);
         if known != index {
-            return Err(format!("{command:?} is committed at {known} and at {index}"));
+            return Err(format!(
+                "{command:?} is committed at {known} and at {index}"
+            ));
         }
         self.check(command)
     }
