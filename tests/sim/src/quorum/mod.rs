@@ -24,9 +24,10 @@ use self::node::Order;
 use crate::faults;
 use crate::verdict::Verdict;
 
-/// How long things fail, and how long it may take until all is well afterwards.
+/// How long things fail, and how long it may take until all is well afterwards: a change of members that was cut off is
+/// given up after half a minute, and so may be the next one.
 const TURBULENCE: Duration = Duration::from_secs(12);
-const CALM: Duration = Duration::from_secs(40);
+const CALM: Duration = Duration::from_secs(75);
 /// Longest pause between two faults, and between an election and one that comes because of it.
 const FAULT_PAUSE_MS: u64 = 700;
 const ELECTION_PAUSE_MS: u64 = 20;
@@ -50,16 +51,18 @@ pub fn run(seed: u64, verdict: &Arc<Verdict>) -> Result<String, String> {
 
 fn turbulence(cluster: &mut Cluster<'_>) -> Result<(), String> {
     let mut next = Duration::from_secs(1);
-    let mut term = 0;
+    let (mut term, mut is_election) = (0, false);
     while cluster.now() < TURBULENCE {
         cluster.step()?;
         if cluster.now() >= next {
-            harm(cluster)?;
+            harm(cluster, is_election)?;
+            is_election = false;
             next = cluster.now() + cluster.dice.milliseconds(0..=FAULT_PAUSE_MS);
         }
         // The moments after an election are the ones that matter.
         let newest = cluster.history.newest_term();
         if newest > term && cluster.dice.happens(20) {
+            is_election = true;
             next = cluster.now() + cluster.dice.milliseconds(0..=ELECTION_PAUSE_MS);
         }
         term = newest;
@@ -67,11 +70,15 @@ fn turbulence(cluster: &mut Cluster<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Something fails, or gets well again, or is changed on purpose.
-fn harm(cluster: &mut Cluster<'_>) -> Result<(), String> {
+/// Something fails, or gets well again, or is changed on purpose; in an election, it is often the power.
+fn harm(cluster: &mut Cluster<'_>, is_election: bool) -> Result<(), String> {
     let dice = Arc::clone(&cluster.dice);
     let (names, up) = (cluster.names(), cluster.up());
-    match dice.number(0..=14) {
+    let what = match is_election && dice.happens(50) {
+        true => 9,
+        false => dice.number(0..=14),
+    };
+    match what {
         0..=3 => faults::harm(&cluster.sim, &dice, &names),
         4..=6 => faults::heal(&cluster.sim, &names),
         _ if up.is_empty() => {}

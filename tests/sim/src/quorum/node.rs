@@ -180,5 +180,5 @@ async fn obey(quorum: Quorum, mut orders: mpsc::Receiver<Order>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
