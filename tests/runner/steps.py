@@ -12,6 +12,7 @@ from install import CACHE, PYTHON, REPOSITORY, TESTS
 
 PEER_IS_KAFKA = os.environ.get("FJORD_TEST_PEER") == "kafka"
 FUZZ_SECONDS = {"quick": 5, "normal": 20, "long": 1800}
+SIM_SEEDS = {"quick": 50, "normal": 300, "long": 10_000}
 
 Command = list[str]
 
@@ -92,6 +93,13 @@ def fuzz(form: str) -> list[Command]:
     return commands
 
 
+def sim(form: str) -> list[Command]:
+    """Simulates so many seeds, and sees that the known mistakes are found."""
+    run = [*cargo("run", "--release", "-p", "fjord-sim"), "--", "--seeds", str(SIM_SEEDS[form])]
+    mistakes = cargo("test", "--release", "-p", "fjord-sim", "--features", "mistakes", "--test", "mistakes")
+    return [run, mistakes] if form == "long" else [run]
+
+
 BUILD = ("build",)
 CHECK = ("check",)
 EVERY = ("quick", "normal", "long")
@@ -127,6 +135,7 @@ STEPS = [
         groups=CHECK,
     ),
     Step("rust", always(cargo("test", "--workspace")), uses="debug", groups=EVERY),
+    Step("sim", sim, after=BUILD),
     Step("clients", pytest("clients", quick=("-k", "confluent or kcat")), CLIENT_NEEDS, BUILD, groups=EVERY),
     Step("features", pytest("features"), PYTHON_NEEDS, BUILD, groups=EVERY),
     Step("grpc", pytest("grpc_api"), (install.python,), BUILD),

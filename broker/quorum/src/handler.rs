@@ -8,6 +8,8 @@ use openraft::raft::{
 };
 
 use crate::codec::{self, CodecError};
+#[cfg(feature = "mistakes")]
+use crate::mistakes;
 use crate::node::Inner;
 use crate::notices::Topic;
 use crate::proto::refused::Reason;
@@ -132,7 +134,10 @@ impl PeerHandler {
                 ),
             );
         }
-        if identity.to_incarnation != 0 && identity.to_incarnation != inner.incarnation {
+        let is_other = identity.to_incarnation != 0 && identity.to_incarnation != inner.incarnation;
+        #[cfg(feature = "mistakes")]
+        let is_other = is_other && !mistakes::made(mistakes::NEW_DISK_ACCEPTED);
+        if is_other {
             return refuse(
                 Reason::OtherIncarnation,
                 format!(

@@ -91,6 +91,8 @@ mod config;
 mod handler;
 mod log_store;
 mod machine;
+#[cfg(feature = "mistakes")]
+mod mistakes;
 mod network;
 mod node;
 mod notices;

@@ -16,6 +16,8 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::codec;
+#[cfg(feature = "mistakes")]
+use crate::mistakes;
 use crate::proto;
 use crate::store::{self, Change, Store, StoreError, Table};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -268,6 +270,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let value = codec::vote(vote).encode_to_vec();
         let change = Change::Put(Table::Meta, VOTE.to_vec(), value);
+        #[cfg(feature = "mistakes")]
+        if mistakes::made(mistakes::VOTE_NOT_SYNCED) {
+            return Ok(store::write(&self.store, vec![change]).await?);
+        }
         Ok(self.write_synced(vec![change]).await?)
     }
 
@@ -308,6 +314,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .appended_entries
             .fetch_add(count, Ordering::Relaxed);
         store::write(&self.store, changes).await?;
+        #[cfg(feature = "mistakes")]
+        if mistakes::made(mistakes::APPEND_NOT_SYNCED) {
+            flushed.io_completed(Ok(()));
+            return Ok(());
+        }
         let waiting = self.waiting.send(Waiting::Append(flushed)).await;
         waiting.map_err(|_| io::Error::other("the task that syncs has ended"))
     }

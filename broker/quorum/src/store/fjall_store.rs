@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::{Change, Keys, Row, Rows, Store, StoreError, Table};
+use super::{Change, Keys, Row, Rows, Store, StoreError, Table, Work, Working};
 
 /// Memory for cached blocks: the log's tail is in the memtable anyhow.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -106,7 +106,10 @@ impl Store for FjallStore {
         Ok(self.database.persist(PersistMode::SyncAll)?)
     }
 
-    fn blocks(&self) -> bool {
-        true
+    fn apart(&self, work: Work) -> Working {
+        Box::pin(async {
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(|error| StoreError(error.to_string()))?
+        })
     }
 }

@@ -4,6 +4,8 @@
 mod fjall_store;
 mod model;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use fjall_store::FjallStore;
@@ -73,11 +75,15 @@ pub trait Store: Send + Sync + 'static {
     /// The store failed; what is durable is not known.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Whether [`Self::write`] and [`Self::sync`] block their thread, so that they must run apart: a write waits for the
-    /// sync that is under way. A model says no, and stays deterministic.
-    fn blocks(&self) -> bool;
+    /// Does `work`, a [`Self::write`] or a [`Self::sync`] that may block, without blocking the thread of the caller: a
+    /// write waits for the sync that is under way.
+    fn apart(&self, work: Work) -> Working;
 }
 
+/// What is to be done with a store.
+pub type Work = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
+/// [`Work`] that is under way.
+pub type Working = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 /// Several rows.
@@ -85,26 +91,14 @@ pub type Rows = Vec<Row>;
 /// Several keys.
 pub type Keys = Vec<Vec<u8>>;
 
-/// Runs `work`, on a thread of its own if the store blocks.
-async fn apart<F>(store: &Arc<dyn Store>, work: F) -> Result<(), StoreError>
-where
-    F: FnOnce(&dyn Store) -> Result<(), StoreError> + Send + 'static,
-{
-    if !store.blocks() {
-        return work(store.as_ref());
-    }
-    let store = Arc::clone(store);
-    tokio::task::spawn_blocking(move || work(store.as_ref()))
-        .await
-        .map_err(|error| StoreError(error.to_string()))?
-}
-
 /// [`Store::write`], without blocking the caller's thread.
 pub(crate) async fn write(store: &Arc<dyn Store>, changes: Vec<Change>) -> Result<(), StoreError> {
-    apart(store, move |store| store.write(changes)).await
+    let to = Arc::clone(store);
+    store.apart(Box::new(move || to.write(changes))).await
 }
 
 /// [`Store::sync`], without blocking the caller's thread.
 pub(crate) async fn sync(store: &Arc<dyn Store>) -> Result<(), StoreError> {
-    apart(store, Store::sync).await
+    let to = Arc::clone(store);
+    store.apart(Box::new(move || to.sync())).await
 }
