@@ -72,4 +72,3 @@ def test_producers_and_consumers_of_a_lonely_leader_are_sent_away(cluster):
         code, records = fetch(leader, 0)
         assert code == 0 and b"first" in records, "what is there can be read"
     wait_for("producers are taken again", lambda: produce(cluster[partition(cluster).leader], b"third") == 0)
-
