@@ -11,11 +11,11 @@
 //! it has the metadata that the sender went by, serves it as its own, and never hands it on: if it is not the right one
 //! any more it says so, as it would to a Kafka client.
 //!
-//! - [`route`] says where a request belongs, as a pure function of the metadata.
-//! - [`partitions`] takes requests apart by the leaders of their partitions, and puts the answers together again.
-//! - [`produce`] keeps the order of a producer's requests, also when their leader dies under them.
-//! - [`fetch`] asks several leaders at once, and waits no longer than for the first that has something.
-//! - [`groups`] and [`brokers`] are about what belongs to one coordinator or to one broker.
+//! - `route` says where a request belongs, as a pure function of the metadata.
+//! - `partitions` takes requests apart by the leaders of their partitions, and puts the answers together again.
+//! - `produce` keeps the order of a producer's requests, also when their leader dies under them.
+//! - `fetch` asks several leaders at once, and waits no longer than for the first that has something.
+//! - `groups` and `brokers` are about what belongs to one coordinator or to one broker.
 
 mod brokers;
 mod fetch;
