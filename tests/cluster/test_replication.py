@@ -58,6 +58,20 @@ def test_all_brokers_restart_one_after_the_other(cluster):
     check(cluster, load)
 
 
+def test_all_brokers_stop_at_once(cluster):
+    """Nobody waits for others to take over who are stopping too."""
+    with Load(cluster.bootstrap, TOPIC) as load:
+        load.wait_for_more(500)
+        members = cluster.stop_at_once()
+        for member in members:
+            assert "have not taken over" not in member.log_text()
+            assert "without having handed over" not in member.log_text()
+        cluster.start()
+        wait_in_sync(cluster, {1, 2, 3})
+        load.wait_for_more(500)
+    check(cluster, load)
+
+
 def test_all_brokers_are_killed_at_once(cluster):
     with Load(cluster.bootstrap, TOPIC) as load:
         cluster.kill()

@@ -1,6 +1,7 @@
 """Several brokers of one cluster, each a process of its own on loopback."""
 
 import re
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -171,6 +172,15 @@ class Cluster:
         """Stops all brokers one after the other."""
         for member in self.running:
             member.stop()
+
+    def stop_at_once(self) -> list[Member]:
+        """Stops all brokers at the same time, and returns them."""
+        members = self.running
+        for member in members:
+            member.process.send_signal(signal.SIGTERM)
+        for member in members:
+            member.wait_stopped()
+        return members
 
     def kill(self) -> None:
         """Ends all brokers at once, as a loss of power would."""

@@ -82,6 +82,10 @@ class Server(ABC):
         """Asks the process to end (SIGTERM) and demands a clean exit."""
         assert self.process is not None, f"{self.name} is not running"
         self.process.send_signal(signal.SIGTERM)
+        self.wait_stopped(timeout_s)
+
+    def wait_stopped(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Waits for the end of the process, which was asked for, and demands a clean exit."""
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -38,7 +38,7 @@ use crate::{
     cluster_view::OneOfSeveral,
     config::{BrokerConfig, ClusterConfig},
     metadata::{
-        ImageObserver, MetadataStore,
+        Broker, ImageObserver, MetadataStore,
         commands::{BeginControlledShutdown, FinishControlledShutdown},
     },
     observability::{health::Health, metrics::FigureSource},
@@ -269,8 +269,27 @@ impl Cluster {
     }
 
     /// Gives away what this broker leads, and waits until the others have it. What cannot be given away in time is taken
-    /// over when the broker is gone.
+    /// over when the broker is gone. If there is no other broker, or all are stopping, nobody is waited for.
     pub async fn hand_over(&self) {
+        tokio::select! {
+            biased;
+            () = self.is_last() => info!("no other broker is there to take over"),
+            () = self.hand_over_to_others() => {}
+        }
+    }
+
+    /// Ready when the metadata has no other broker that is there and is not stopping.
+    async fn is_last(&self) {
+        let mut images = self.published.images.subscribe();
+        let is_other = |broker: &Broker| broker.broker_id != self.broker_id && broker.is_active();
+        let is_last = images.wait_for(|image| !image.brokers().any(|broker| is_other(broker)));
+        if is_last.await.is_err() {
+            // Nothing is published any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn hand_over_to_others(&self) {
         let began = Instant::now();
         if self.node.quorum.watch().borrow().role == Role::Leader {
             match timeout(TRANSFER, self.node.quorum.transfer_leader(None)).await {
@@ -318,8 +337,15 @@ impl Cluster {
                 broker_id: self.broker_id,
                 broker_epoch: self.broker_epoch,
             };
-            if let Err(error) = self.controller.decide(request.into(), FINISH).await {
-                warn!(%error, "the cluster will find out that this broker has stopped");
+            tokio::select! {
+                biased;
+                decided = self.controller.decide(request.into(), FINISH) => {
+                    if let Err(error) = decided {
+                        warn!(%error, "the cluster will find out that this broker has stopped");
+                    }
+                }
+                // Whoever is left of the quorum may have gone already.
+                () = self.is_last() => {}
             }
             // A leader that could not hand over gives its followers the last entry.
             if self.node.quorum.watch().borrow().role == Role::Leader {
