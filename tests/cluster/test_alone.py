@@ -15,14 +15,10 @@ NEVER_MS = 600_000
 
 
 @pytest.fixture
-def cluster(tmp_path, request):
+def cluster(cluster):
     """Three brokers that run, and a topic with one partition on all of them."""
-    with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start()
-        cluster.wait_quorum_leader()
-        wait_for("the topic", lambda: cluster.running[0].create_topic(TOPIC, 1) == 0)
-        yield cluster
-        cluster.check_after(request.node)
+    wait_for("the topic", lambda: cluster.running[0].create_topic(TOPIC, 1) == 0)
+    return cluster
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import queue
 import signal
 import threading
 import time
-from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -28,23 +27,6 @@ def shared(tmp_path_factory):
         cluster.start()
         cluster.wait_quorum_leader()
         yield cluster
-
-
-@pytest.fixture
-def cluster(tmp_path, request):
-    """Three brokers, some of which a test ends."""
-    with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start()
-        cluster.wait_quorum_leader()
-        yield cluster
-        cluster.check_after(request.node)
-
-
-@pytest.fixture
-def apis():
-    """Makes connections to brokers, and closes them after the test."""
-    with ExitStack() as stack:
-        yield lambda broker: stack.enter_context(Api(broker))
 
 
 def make(cluster: Cluster, name: str, replicas: int = 3, partitions: int = PARTITIONS) -> None:

@@ -5,7 +5,6 @@ import signal
 import time
 import uuid
 
-import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.cluster import Cluster, Member, wait_for
@@ -19,24 +18,6 @@ NOT_FOUND, DUPLICATE, NOT_REGISTERED = 127, 126, 102
 """VOTER_NOT_FOUND, DUPLICATE_VOTER, BROKER_ID_NOT_REGISTERED"""
 FAILOVER_S = 5.0
 """How long a dead broker may keep the others from their work; a bound for a debug build on a busy machine."""
-
-
-@pytest.fixture
-def cluster(tmp_path, request):
-    """Three brokers that run."""
-    with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start()
-        cluster.wait_quorum_leader()
-        yield cluster
-        cluster.check_after(request.node)
-
-
-@pytest.fixture
-def stopped(tmp_path, request):
-    """Three brokers that were never started."""
-    with Cluster(tmp_path / "cluster") as cluster:
-        yield cluster
-        cluster.check_after(request.node)
 
 
 def create(member: Member, topic: str, replicas: int = 3) -> None:

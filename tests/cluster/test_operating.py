@@ -1,7 +1,6 @@
 """What whoever operates a cluster asks of it: how it grows from one broker, may be restarted, and loses a broker."""
 
 import shutil
-from contextlib import ExitStack
 
 import pytest
 
@@ -11,13 +10,6 @@ from harness.protos import pb
 
 TOPIC = "operated"
 BOOTSTRAP = "controller.quorum.bootstrap.servers"
-
-
-@pytest.fixture
-def apis():
-    """Makes connections to brokers, and closes them after the test."""
-    with ExitStack() as stack:
-        yield lambda broker: stack.enter_context(Api(broker))
 
 
 @pytest.fixture

@@ -13,14 +13,10 @@ PARTITIONS = 6
 
 
 @pytest.fixture
-def cluster(tmp_path, request):
+def cluster(cluster):
     """Three brokers that run, and a topic on all of them."""
-    with Cluster(tmp_path / "cluster") as cluster:
-        cluster.start()
-        cluster.wait_quorum_leader()
-        wait_for("the topic", lambda: cluster.running[0].create_topic(TOPIC, PARTITIONS) == 0)
-        yield cluster
-        cluster.check_after(request.node)
+    wait_for("the topic", lambda: cluster.running[0].create_topic(TOPIC, PARTITIONS) == 0)
+    return cluster
 
 
 def wait_in_sync(cluster: Cluster, brokers: set[int]) -> None:

@@ -12,13 +12,9 @@ SETTINGS = {"log.retention.check.interval.ms": "200", "log.cleaner.backoff.ms": 
 
 
 @pytest.fixture
-def cluster(tmp_path, request):
-    """Three brokers that run, and clean up often."""
-    with Cluster(tmp_path / "cluster", settings=SETTINGS) as cluster:
-        cluster.start()
-        cluster.wait_quorum_leader()
-        yield cluster
-        cluster.check_after(request.node)
+def settings() -> dict[str, str]:
+    """Brokers clean up often."""
+    return SETTINGS
 
 
 def create(cluster: Cluster, **configs: str) -> None:

@@ -96,6 +96,8 @@ impl QuorumConfig {
             purge_batch_size: 1,
             api_channel_size: Some(QUEUE),
             notification_channel_size: Some(QUEUE),
+            // A node stands for election once it knows that it is a member with the disk that it has (`node/campaign`).
+            enable_elect: false,
             // A node that was cut off does not raise the term when it comes back.
             enable_pre_vote: Some(true),
             // The followers of a leader that does not hear them would follow it for ever: it is quiet for long enough

@@ -266,3 +266,77 @@ fn an_address_that_now_is_another_nodes_is_found_out() {
         "{refused}"
     );
 }
+
+/// A cluster that began with one node, which comes back with an empty disk: its log begins with a membership in which
+/// it was the only voter, and it gets no further for a while.
+#[test]
+fn the_founder_with_an_empty_disk_does_not_elect_itself() {
+    let mut cluster = Cluster::founded_alone();
+    let mut commands = propose_all(cluster.node(1), 0..1000);
+    for id in [2, 3] {
+        cluster.add_empty(id);
+        let address = cluster.node(id).address.to_string();
+        let added = cluster
+            .node(1)
+            .run(async move |quorum| quorum.add_voter(id, &address).await);
+        added.unwrap();
+    }
+    commands.extend(propose_all(cluster.node(1), 1000..1010));
+    cluster.agree_on(&commands);
+    cluster.node_mut(1).kill_and_wait();
+    let leader = cluster.leader_but(1);
+    let removed = cluster
+        .node(leader)
+        .run(async |quorum| quorum.remove_voter(1).await);
+    removed.unwrap();
+
+    cluster.network.stall(1);
+    let (address, config) = (cluster.node(1).address, cluster.config.clone());
+    let mut empty = Node::new(1, Disk::model(), config, &cluster.network);
+    empty.address = address;
+    empty.start();
+    cluster.nodes.insert(1, empty);
+    let address = address.to_string();
+    let added = cluster
+        .node(leader)
+        .run(async move |quorum| quorum.add_learner(1, &address).await);
+    added.unwrap();
+    until("it has the first entries", || {
+        cluster.node(1).quorum().metrics().last_log_index > Some(0)
+    });
+    assert_eq!(
+        cluster
+            .node(1)
+            .state()
+            .voters
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [1]
+    );
+    // Others are elected meanwhile: whoever might stand has had the time for it.
+    let term = cluster.node(leader).state().term;
+    let other = 5 - leader;
+    cluster
+        .node(leader)
+        .run(async move |quorum| quorum.transfer_leader(Some(other)).await)
+        .unwrap();
+    assert_eq!(cluster.leader_but(leader), other);
+    assert_eq!(
+        cluster.node(1).state().leader.filter(|leader| *leader == 1),
+        None
+    );
+    assert!(cluster.node(other).state().term > term);
+
+    cluster.network.heal();
+    commands.extend(propose_all(cluster.node(other), 1010..1020));
+    cluster.agree_on(&commands);
+    let address = cluster.node(1).address.to_string();
+    cluster
+        .node(other)
+        .run(async move |quorum| quorum.add_voter(1, &address).await)
+        .unwrap();
+    cluster.node_mut(other).kill();
+    let next = cluster.leader_but(other);
+    commands.extend(propose_all(cluster.node(next), 1020..1030));
+    cluster.agree_on(&commands);
+}

@@ -143,6 +143,7 @@ impl ClusterService for Cluster {
     ) -> Result<Response<AddVoterResponse>, Status> {
         let client = self.backend.client(&request);
         let asked = AddRaftVoterRequest {
+            cluster_id: None,
             voter_id: request.into_inner().broker,
             ..Default::default()
         };
@@ -157,6 +158,7 @@ impl ClusterService for Cluster {
     ) -> Result<Response<RemoveVoterResponse>, Status> {
         let client = self.backend.client(&request);
         let asked = RemoveRaftVoterRequest {
+            cluster_id: None,
             voter_id: request.into_inner().broker,
             ..Default::default()
         };

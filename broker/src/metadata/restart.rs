@@ -50,7 +50,6 @@ pub fn risks(
         }
         let needed = min_in_sync_replicas(image, topic, partition.replicas.len(), defaults);
         let left = remaining(&partition.in_sync_replicas, brokers);
-        let could_be_left = remaining(&partition.replicas, brokers).len();
         let risk = |left| Risk::Partition {
             topic: topic.name.to_string(),
             index,
@@ -58,8 +57,10 @@ pub fn risks(
             needed,
         };
         match left.len() {
-            0 if could_be_left > 0 => leaderless.push(risk(left)),
-            count if count < needed && could_be_left >= needed => under_min.push(risk(left)),
+            0 if partition.replicas.len() > 1 => leaderless.push(risk(left)),
+            count if count < needed && needed < partition.replicas.len() => {
+                under_min.push(risk(left));
+            }
             _ => {}
         }
     }
@@ -72,11 +73,10 @@ fn quorum_risk(image: &Image, brokers: &BTreeSet<i32>, voters: &[i32]) -> Option
     let affected = |id: &&i32| brokers.contains(id);
     voters.iter().find(affected)?;
     let needed = voters.len() / 2 + 1;
-    let others = remaining(voters, brokers);
-    let could_be_left = others.len();
     let runs = |id: &i32| image.broker(*id).is_some_and(|broker| !broker.fenced);
-    let left: Vec<i32> = others.into_iter().filter(runs).collect();
-    (left.len() < needed && could_be_left >= needed).then_some(Risk::NoQuorum { left, needed })
+    let mut left = remaining(voters, brokers);
+    left.retain(runs);
+    (left.len() < needed && needed < voters.len()).then_some(Risk::NoQuorum { left, needed })
 }
 
 fn remaining(ids: &[i32], without: &BTreeSet<i32>) -> Vec<i32> {

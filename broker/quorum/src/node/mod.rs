@@ -1,6 +1,7 @@
 //! One node of the quorum: its start, and the handle by which it is used.
 
 mod calls;
+mod campaign;
 mod error;
 mod identity;
 mod leader;
@@ -181,6 +182,11 @@ impl Quorum {
         let (sender, state) = watch::channel(QuorumState::default());
         let patience = options.config.patience();
         tokio::spawn(follow_state(raft.metrics(), sender, patience));
+        tokio::spawn(campaign::follow_membership(
+            raft.clone(),
+            options.node_id,
+            identity.incarnation,
+        ));
         Ok(Self {
             inner: Arc::new(Inner {
                 peers,

@@ -264,9 +264,18 @@ impl Cluster {
     }
 
     pub fn founded_on(config: QuorumConfig, disk: impl Fn(NodeId) -> Disk) -> Self {
+        Self::of(3, config, disk)
+    }
+
+    /// One node, founded.
+    pub fn founded_alone() -> Self {
+        Self::of(1, QuorumConfig::default(), |_| Disk::model())
+    }
+
+    fn of(count: NodeId, config: QuorumConfig, disk: impl Fn(NodeId) -> Disk) -> Self {
         let network = Arc::new(Network::default());
         let mut nodes = BTreeMap::new();
-        for id in 1..=3 {
+        for id in 1..=count {
             let mut node = Node::new(id, disk(id), config.clone(), &network);
             node.start();
             nodes.insert(id, node);
@@ -281,7 +290,7 @@ impl Cluster {
             .node(1)
             .run(async move |quorum| quorum.found(CLUSTER, &voters).await)
             .expect("the cluster is founded");
-        cluster.leader();
+        cluster.leader_of_any();
         cluster
     }
 
