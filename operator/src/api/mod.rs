@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod conditions;
+pub mod crds;
 pub mod topic;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
