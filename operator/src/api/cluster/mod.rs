@@ -55,7 +55,10 @@ pub struct ClusterSpec {
     /// The release that the brokers are to have: the tag of their image. Unless set, that of the operator when the
     /// cluster was made: an upgrade of the operator restarts no broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    )]
     pub version: Option<String>,
     /// The brokers' image, with its tag or digest unless `version` says that; the operator's own unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +80,7 @@ pub struct ClusterSpec {
     /// Configs of the brokers, by Kafka's names. Those that can be changed while brokers run are changed without a
     /// restart. What is the operator's own business cannot be set here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 250))]
     #[x_kube(validation = (
         "!self.exists(name, name in ['node.id', 'broker.id', 'broker.rack', 'log.dir', 'log.dirs', 'listeners', 'advertised.listeners', 'listener.security.protocol.map', 'controller.quorum.voters', 'controller.quorum.bootstrap.servers', 'cordoned.log.dirs', 'fjord.cluster.id', 'fjord.peer.listen', 'fjord.peer.advertised', 'fjord.grpc.listen', 'fjord.http.listen'])",
         "node.id, racks, directories, listeners, addresses, the quorum and cordons are the operator's business"

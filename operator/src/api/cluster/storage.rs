@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct Storage {
     /// How large; it can grow where the class allows it, and never shrinks.
-    #[schemars(with = "String", length(min = 1, max = 32), regex(pattern = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"))]
+    #[schemars(
+        with = "String",
+        length(min = 1, max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
+    )]
     pub size: Quantity,
     /// The storage class; the default one unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,508 @@
+//! One look at a cluster: what is there, what should be, and the steps that can be taken now.
+//!
+//! "Not now" is a condition and another look, never a failure: only the API server's refusals are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use fjord_client::Client as BrokerClient;
+use k8s_openapi::{api::core::v1::Service, jiff::Timestamp};
+use kube::{
+    Api, ResourceExt,
+    api::PostParams,
+    runtime::{events::EventType, reflector::ObjectRef, reflector::store::WriterDropped},
+};
+use tracing::{debug, info};
+
+use super::{
+    apply::apply,
+    configs,
+    identity::{self, IdentityError},
+    image,
+    names::Names,
+    observed::{self, BrokersView},
+    resources::{
+        Blueprint, config_map, disruption_budget, network_policy, service_account, services,
+        stateful_set,
+    },
+    restart::publish,
+    roll,
+    status::Seen,
+    stores::Stores,
+    volumes,
+};
+use crate::{
+    FIELD_MANAGER,
+    api::{Cluster, ClusterStatus, conditions::Finding},
+    brokers::grpc_address,
+    context::Context,
+};
+
+/// The next look at a cluster where all is well: it only speaks to brokers.
+const SETTLED: Duration = Duration::from_secs(30);
+/// The next look while something is under way.
+const BUSY: Duration = Duration::from_secs(2);
+/// The next look at something that has just been written.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The API server refused something, or was not reached.
+    #[error(transparent)]
+    Kubernetes(#[from] kube::Error),
+    /// The watches have ended.
+    #[error(transparent)]
+    Watches(#[from] WriterDropped),
+}
+
+/// What a look needs.
+pub struct Shell {
+    /// What all controllers share.
+    pub context: Context,
+    /// What the watches say.
+    pub stores: Stores,
+}
+
+/// Looks at a cluster. Returns when to look again; nothing if only a change is a reason to.
+///
+/// # Errors
+///
+/// See [`ReconcileError`].
+pub async fn reconcile(
+    cluster: &Cluster,
+    shell: &Shell,
+) -> Result<Option<Duration>, ReconcileError> {
+    shell.stores.ready().await?;
+    if cluster.metadata.deletion_timestamp.is_some() {
+        // What belongs to the cluster goes with it: everything has it as its owner.
+        shell.context.brokers.forget(&ObjectRef::from_obj(cluster));
+        return Ok(None);
+    }
+    match Look::new(cluster, shell).take().await {
+        // Somebody else has changed something meanwhile: what was decided here may be out of date.
+        Err(ReconcileError::Kubernetes(kube::Error::Api(status))) if status.is_conflict() => {
+            debug!(cluster = %cluster.name_any(), "conflict; looking again");
+            Ok(Some(AT_ONCE))
+        }
+        outcome => outcome,
+    }
+}
+
+/// One look at one cluster.
+struct Look<'a> {
+    shell: &'a Shell,
+    cluster: Cluster,
+    names: Names,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Look<'a> {
+    fn new(cluster: &Cluster, shell: &'a Shell) -> Self {
+        Self {
+            shell,
+            cluster: cluster.clone(),
+            names: Names::new(cluster, shell.context.settings.domain.as_deref()),
+            findings: Vec::new(),
+        }
+    }
+
+    async fn take(mut self) -> Result<Option<Duration>, ReconcileError> {
+        if self.cluster.spec.paused {
+            self.pause().await?;
+            return Ok(None);
+        }
+        if !self.status().formed {
+            // The watches may be late, and what follows must not be done for a second time.
+            let default = self.shell.context.settings.image.clone();
+            let image = |cluster: &Cluster| wanted_image(cluster, &default);
+            match identity::ensure(&self.shell.context.client, &self.cluster, image).await {
+                Ok(fresh) => self.cluster = fresh,
+                Err(IdentityError::Kubernetes(error)) => return Err(error.into()),
+                Err(IdentityError::Claims(why)) => {
+                    self.refuse("ForeignVolumes", why).await?;
+                    return Ok(Some(SETTLED));
+                }
+            }
+        }
+        let pods = observed::pods(&self.shell.stores, &self.names);
+        let any_ready = pods.values().any(|pod| pod.ready);
+        let client = match any_ready {
+            true => self.connect().await,
+            false => None,
+        };
+        let view = match &client {
+            Some(client) => BrokersView::ask(client).await.ok(),
+            None => None,
+        };
+        if !self.status().formed && self.is_founded(view.as_ref()) {
+            let cluster_id = self.status().cluster_id.clone().unwrap_or_default();
+            info!(
+                cluster = self.names.cluster,
+                cluster_id, "the cluster is founded"
+            );
+            let status = ClusterStatus {
+                formed: true,
+                ..self.status()
+            };
+            self.write(status).await?;
+        }
+        let answering = client.as_ref().zip(view.as_ref());
+        self.settle_configs(answering, any_ready).await?;
+        let pods_now = self.pods_now();
+        let Some(external) = self.external_addresses(pods_now).await? else {
+            let waiting = "waits for the addresses of load balancers".to_owned();
+            self.tell(
+                &pods,
+                view.as_ref(),
+                None,
+                Some(("WaitingForAddresses", waiting)),
+            )
+            .await?;
+            return Ok(Some(BUSY));
+        };
+        let status = self.status();
+        let cluster = self.cluster.clone();
+        let image = wanted_image(&cluster, &self.shell.context.settings.image);
+        let blueprint = Blueprint {
+            cluster: &cluster,
+            names: self.names.clone(),
+            cluster_id: status.cluster_id.as_deref().unwrap_or_default(),
+            formed: status.formed,
+            image: &image,
+            config: status.config.as_ref().unwrap_or(&cluster.spec.config),
+            replicas: pods_now,
+            external,
+        };
+        self.apply(&blueprint).await?;
+        self.settle_volumes(&blueprint).await;
+        let rolled = roll::roll(&self.shell.context, &blueprint, &pods, answering).await?;
+        self.findings.extend(rolled.findings);
+        let all_ready = pods.len() == usize::try_from(pods_now).unwrap_or_default()
+            && pods.values().all(|pod| pod.ready && !pod.deleting);
+        let forming = (!self.status().formed)
+            .then(|| ("Forming", "the brokers found the cluster".to_owned()));
+        let starting = (!all_ready).then(|| ("Starting", "not all brokers are ready".to_owned()));
+        let progress = forming.or(rolled.progress).or(starting);
+        let busy = progress.is_some();
+        self.tell(&pods, view.as_ref(), rolled.plan, progress)
+            .await?;
+        Ok(Some(if busy { BUSY } else { SETTLED }))
+    }
+
+    fn status(&self) -> ClusterStatus {
+        self.cluster.status.clone().unwrap_or_default()
+    }
+
+    async fn connect(&self) -> Option<BrokerClient> {
+        let key = ObjectRef::from_obj(&self.cluster);
+        let address = grpc_address(&self.cluster);
+        match self.shell.context.brokers.client(&key, &address).await {
+            Ok(client) => Some(client),
+            Err(error) => {
+                debug!(cluster = self.names.cluster, %error, "the brokers do not answer");
+                None
+            }
+        }
+    }
+
+    /// Whether the brokers have become one cluster, the right one, with as many voters as were meant to found it.
+    fn is_founded(&self, view: Option<&BrokersView>) -> bool {
+        let voters = config_map::voters(self.pods_now());
+        let meant: BTreeSet<i32> = (0..voters).collect();
+        view.is_some_and(|view| {
+            let have: BTreeSet<i32> = view.voters().into_iter().collect();
+            Some(&view.cluster.cluster_id) == self.status().cluster_id.as_ref()
+                && meant.is_subset(&have)
+        })
+    }
+
+    /// How many pods there should be now. None is taken away that may have records.
+    fn pods_now(&self) -> i32 {
+        let name = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
+        let there = self.shell.stores.stateful_sets.get(&name);
+        let there = there.and_then(|there| there.spec.as_ref()?.replicas);
+        self.cluster.spec.replicas.max(there.unwrap_or_default())
+    }
+
+    /// Takes other configs over, if they are good.
+    async fn settle_configs(
+        &mut self,
+        brokers: Option<(&BrokerClient, &BrokersView)>,
+        any_ready: bool,
+    ) -> Result<(), ReconcileError> {
+        let status = self.status();
+        let wanted = self.cluster.spec.config.clone();
+        let accepted = status.config.clone().unwrap_or_default();
+        if accepted == wanted {
+            return Ok(());
+        }
+        if status.formed && any_ready {
+            let Some((client, view)) = brokers else {
+                let why = "waits for brokers that answer, to ask whether the configs are good";
+                self.found("ConfigInvalid", None, "BrokersUnreachable", why);
+                return Ok(());
+            };
+            match self.check_configs(client, view, &accepted).await {
+                Ok(problems) if problems.is_empty() => {}
+                Ok(problems) => {
+                    let why = problems.join("; ");
+                    self.found("ConfigInvalid", Some(true), "Refused", &why);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    self.found("ConfigInvalid", Some(true), "Refused", &why);
+                    return Ok(());
+                }
+            }
+        }
+        let config = Some(wanted);
+        self.write(ClusterStatus { config, ..status }).await
+    }
+
+    /// Has the brokers check the configs, and take what they can take while they run. Returns what is wrong.
+    async fn check_configs(
+        &self,
+        client: &BrokerClient,
+        view: &BrokersView,
+        accepted: &BTreeMap<String, String>,
+    ) -> fjord_client::Result<Vec<String>> {
+        let wanted = &self.cluster.spec.config;
+        let blueprint = Blueprint {
+            cluster: &self.cluster,
+            names: self.names.clone(),
+            cluster_id: &view.cluster.cluster_id,
+            formed: true,
+            image: "",
+            config: wanted,
+            replicas: self.pods_now(),
+            external: BTreeMap::default(),
+        };
+        let broker = view.cluster.broker;
+        let problems = configs::problems(client, &config_map::configs(&blueprint, broker)).await?;
+        if problems.is_empty() {
+            let names = configs::differing(accepted, wanted);
+            let dynamic = configs::dynamic(client, broker, &names).await?;
+            configs::alter(client, configs::change(accepted, wanted, &dynamic)).await?;
+        }
+        Ok(problems)
+    }
+
+    /// Where clients outside reach the brokers; nothing while a broker has no address.
+    async fn external_addresses(
+        &self,
+        pods: i32,
+    ) -> Result<Option<BTreeMap<i32, String>>, ReconcileError> {
+        let Some(listener) = &self.cluster.spec.listeners.external else {
+            return Ok(Some(BTreeMap::default()));
+        };
+        let status = self.status();
+        let blueprint = Blueprint {
+            cluster: &self.cluster,
+            names: self.names.clone(),
+            cluster_id: status.cluster_id.as_deref().unwrap_or_default(),
+            formed: status.formed,
+            image: "",
+            config: &self.cluster.spec.config,
+            replicas: pods,
+            external: BTreeMap::default(),
+        };
+        for service in services::build(&blueprint) {
+            apply(
+                &self.shell.context.client,
+                &self.shell.stores.services,
+                service,
+            )
+            .await?;
+        }
+        let address = |broker| {
+            let name = self.names.external(broker);
+            let key = ObjectRef::<Service>::new(&name).within(&self.names.namespace);
+            let service = self.shell.stores.services.get(&key)?;
+            Some((
+                broker,
+                services::external_address(listener, broker, &service)?,
+            ))
+        };
+        Ok((0..pods).map(address).collect())
+    }
+
+    async fn apply(&self, blueprint: &Blueprint<'_>) -> kube::Result<()> {
+        let (client, stores) = (&self.shell.context.client, &self.shell.stores);
+        apply(
+            client,
+            &stores.service_accounts,
+            service_account::build(blueprint),
+        )
+        .await?;
+        for service in services::build(blueprint) {
+            apply(client, &stores.services, service).await?;
+        }
+        apply(client, &stores.config_maps, config_map::build(blueprint)).await?;
+        apply(
+            client,
+            &stores.network_policies,
+            network_policy::build(blueprint),
+        )
+        .await?;
+        apply(
+            client,
+            &stores.disruption_budgets,
+            disruption_budget::build(blueprint),
+        )
+        .await?;
+        let key = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
+        let there = stores.stateful_sets.get(&key);
+        let wanted = stateful_set::build(blueprint, there.as_deref());
+        apply(client, &stores.stateful_sets, wanted).await
+    }
+
+    async fn settle_volumes(&mut self, blueprint: &Blueprint<'_>) {
+        let storage = self.cluster.spec.storage.clone().unwrap_or_default();
+        let claims = volumes::claims(&self.shell.stores, &self.names);
+        let refused = volumes::settle(
+            &self.shell.context.client,
+            &claims,
+            blueprint.cluster_id,
+            blueprint.formed,
+            &storage.size,
+        );
+        let refused = refused.await;
+        if !refused.is_empty() {
+            self.found(
+                "VolumesRefused",
+                Some(true),
+                "ClaimNotChanged",
+                &refused.join("; "),
+            );
+        }
+    }
+
+    fn found(&mut self, type_: &'static str, holds: Option<bool>, reason: &'static str, why: &str) {
+        self.findings.push(Finding {
+            type_,
+            holds,
+            reason,
+            message: why.to_owned(),
+        });
+    }
+
+    async fn pause(&mut self) -> Result<(), ReconcileError> {
+        let mut status = self.status();
+        let paused = Finding {
+            type_: "ReconciliationPaused",
+            holds: Some(true),
+            reason: "Paused",
+            message: "spec.paused says so".to_owned(),
+        };
+        let generation = self.cluster.metadata.generation;
+        let findings = [paused];
+        let now = Timestamp::now();
+        let condition =
+            crate::api::conditions::merged(&status.conditions, &findings, generation, now);
+        status
+            .conditions
+            .retain(|known| known.type_ != "ReconciliationPaused");
+        status.conditions.extend(condition);
+        self.write(status).await
+    }
+
+    /// Says why nothing at all can be done.
+    async fn refuse(&mut self, reason: &'static str, why: String) -> Result<(), ReconcileError> {
+        let status = self.status();
+        let findings = [Finding {
+            type_: "Ready",
+            holds: Some(false),
+            reason,
+            message: why,
+        }];
+        let generation = self.cluster.metadata.generation;
+        let now = Timestamp::now();
+        let conditions =
+            crate::api::conditions::merged(&status.conditions, &findings, generation, now);
+        let status = ClusterStatus {
+            observed_generation: generation,
+            conditions,
+            ..status
+        };
+        self.write(status).await
+    }
+
+    async fn tell(
+        &mut self,
+        pods: &BTreeMap<i32, observed::ObservedPod>,
+        brokers: Option<&BrokersView>,
+        plan: Option<crate::api::cluster::Plan>,
+        progress: Option<(&'static str, String)>,
+    ) -> Result<(), ReconcileError> {
+        let seen = Seen {
+            cluster: &self.cluster,
+            names: &self.names,
+            pods,
+            brokers,
+            plan,
+            progress,
+            findings: std::mem::take(&mut self.findings),
+        };
+        let status = ClusterStatus {
+            image: Some(wanted_image(
+                &self.cluster,
+                &self.shell.context.settings.image,
+            )),
+            ..seen.status(Timestamp::now())
+        };
+        self.warn_of(&status).await;
+        self.write(status).await
+    }
+
+    /// Events of what goes wrong, once for each sentence.
+    async fn warn_of(&self, status: &ClusterStatus) {
+        const WARNED_OF: [&str; 3] = ["RollBlocked", "ConfigInvalid", "VolumesRefused"];
+        let old = self.status().conditions;
+        let bad = status.conditions.iter().filter(|condition| {
+            WARNED_OF.contains(&condition.type_.as_str()) && condition.status == "True"
+        });
+        let new = bad.filter(|condition| {
+            let same = old.iter().find(|old| old.type_ == condition.type_);
+            same.is_none_or(|old| old.message != condition.message)
+        });
+        for condition in new {
+            let (context, message) = (&self.shell.context, &condition.message);
+            let (warning, type_) = (EventType::Warning, &condition.type_);
+            publish(context, &self.cluster, warning, type_, message).await;
+        }
+    }
+
+    /// Writes the status, if it is another one, and only over the one that this look began with.
+    async fn write(&mut self, status: ClusterStatus) -> Result<(), ReconcileError> {
+        if self.cluster.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        let api: Api<Cluster> =
+            Api::namespaced(self.shell.context.client.clone(), &self.names.namespace);
+        let mut changed = self.cluster.clone();
+        changed.status = Some(status);
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let name = &self.names.cluster;
+        self.cluster = api.replace_status(name, &parameters, &changed).await?;
+        Ok(())
+    }
+}
+
+fn wanted_image(cluster: &Cluster, default: &str) -> String {
+    let spec = &cluster.spec;
+    let current = cluster.status.as_ref();
+    let current = current.and_then(|status| status.image.as_deref());
+    image::resolve(
+        spec.image.as_deref(),
+        spec.version.as_deref(),
+        current,
+        default,
+    )
+}
