@@ -1,6 +1,6 @@
 //! The binary `fjord-operator`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -114,6 +114,7 @@ fn start_logging(arguments: &Run) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log_level).context("--log-level")?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match arguments.log_format {
         LogFormat::Text => lines.init(),

@@ -6,6 +6,7 @@
 //!                       ├──► configs:  which change while brokers run, which are no good
 //!                       ├──► resources (pure) ──► apply: only what differs
 //!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
+//!                       ├──► scaling (pure) ──► scale: votes, drains, balance
 //!                       └──► status (pure)    ──► written if it changed
 //! ```
 
@@ -14,6 +15,8 @@ pub mod configs;
 mod controller;
 pub mod hash;
 pub mod identity;
+#[cfg(test)]
+mod identity_tests;
 pub mod image;
 pub mod names;
 pub mod observed;
@@ -22,6 +25,8 @@ pub mod resources;
 pub mod restart;
 pub mod roll;
 pub mod rollout;
+pub mod scale;
+pub mod scaling;
 pub mod status;
 pub mod stores;
 pub mod template;

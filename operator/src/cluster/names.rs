@@ -79,6 +79,13 @@ impl Names {
         format!("{pod}.{headless}.{}.svc{domain}", self.namespace)
     }
 
+    /// Whether a host name is that of a broker's pod, in whatever domain.
+    #[must_use]
+    pub fn is_host_of(&self, broker: i32, host: &str) -> bool {
+        let (pod, headless) = (self.pod(broker), self.headless());
+        host.starts_with(&format!("{pod}.{headless}.{}.svc", self.namespace))
+    }
+
     /// Where other brokers reach a broker.
     #[must_use]
     pub fn peer(&self, broker: i32) -> String {

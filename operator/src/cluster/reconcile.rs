@@ -22,20 +22,25 @@ use super::{
     identity::{self, IdentityError},
     image,
     names::Names,
-    observed::{self, BrokersView},
+    observed::{self, BrokersView, ObservedPod},
     resources::{
         Blueprint, config_map, disruption_budget, network_policy, service_account, services,
         stateful_set,
     },
     restart::publish,
     roll,
+    scale::{Scale, Scaled},
     status::Seen,
     stores::Stores,
     volumes,
 };
 use crate::{
     FIELD_MANAGER,
-    api::{Cluster, ClusterStatus, conditions::Finding},
+    api::{
+        Cluster, ClusterStatus,
+        cluster::Plan,
+        conditions::{Finding, merged},
+    },
     brokers::grpc_address,
     context::Context,
 };
@@ -91,6 +96,29 @@ pub async fn reconcile(
     }
 }
 
+/// What there is, as far as it can be seen.
+struct Sight {
+    pods: BTreeMap<i32, ObservedPod>,
+    client: Option<BrokerClient>,
+    view: Option<BrokersView>,
+}
+
+impl Sight {
+    /// The way to the brokers and what they say, if they do.
+    fn answering(&self) -> Option<(&BrokerClient, &BrokersView)> {
+        self.client.as_ref().zip(self.view.as_ref())
+    }
+
+    fn any_ready(&self) -> bool {
+        self.pods.values().any(|pod| pod.ready)
+    }
+
+    fn all_ready(&self, pods: i32) -> bool {
+        let ready = self.pods.values().filter(|pod| pod.ready && !pod.deleting);
+        i32::try_from(ready.count()) == Ok(pods)
+    }
+}
+
 /// One look at one cluster.
 struct Look<'a> {
     shell: &'a Shell,
@@ -114,57 +142,28 @@ impl<'a> Look<'a> {
             self.pause().await?;
             return Ok(None);
         }
-        if !self.status().formed {
-            // The watches may be late, and what follows must not be done for a second time.
-            let default = self.shell.context.settings.image.clone();
-            let image = |cluster: &Cluster| wanted_image(cluster, &default);
-            match identity::ensure(&self.shell.context.client, &self.cluster, image).await {
-                Ok(fresh) => self.cluster = fresh,
-                Err(IdentityError::Kubernetes(error)) => return Err(error.into()),
-                Err(IdentityError::Claims(why)) => {
-                    self.refuse("ForeignVolumes", why).await?;
-                    return Ok(Some(SETTLED));
-                }
-            }
+        if !self.status().formed && !self.has_identity().await? {
+            return Ok(Some(SETTLED));
         }
-        let pods = observed::pods(&self.shell.stores, &self.names);
-        let any_ready = pods.values().any(|pod| pod.ready);
-        let client = match any_ready {
-            true => self.connect().await,
-            false => None,
-        };
-        let view = match &client {
-            Some(client) => BrokersView::ask(client).await.ok(),
-            None => None,
-        };
-        if !self.status().formed && self.is_founded(view.as_ref()) {
-            let cluster_id = self.status().cluster_id.clone().unwrap_or_default();
-            info!(
-                cluster = self.names.cluster,
-                cluster_id, "the cluster is founded"
-            );
-            let status = ClusterStatus {
-                formed: true,
-                ..self.status()
-            };
-            self.write(status).await?;
+        let sight = self.look_around().await;
+        if !self.status().formed && self.is_founded(sight.view.as_ref()) {
+            let cluster_id = self.status().cluster_id.unwrap_or_default();
+            info!(cluster = self.names.cluster, cluster_id, "founded");
+            let formed = true;
+            let status = self.status();
+            self.write(ClusterStatus { formed, ..status }).await?;
         }
-        let answering = client.as_ref().zip(view.as_ref());
-        self.settle_configs(answering, any_ready).await?;
-        let pods_now = self.pods_now();
+        self.settle_configs(sight.answering(), sight.any_ready())
+            .await?;
+        let (pods_now, scaled) = self.scale(&sight).await;
+        self.findings.extend(scaled.findings);
         let Some(external) = self.external_addresses(pods_now).await? else {
             let waiting = "waits for the addresses of load balancers".to_owned();
-            self.tell(
-                &pods,
-                view.as_ref(),
-                None,
-                Some(("WaitingForAddresses", waiting)),
-            )
-            .await?;
+            let progress = Some(("WaitingForAddresses", waiting));
+            self.tell(&sight, scaled.plan, progress).await?;
             return Ok(Some(BUSY));
         };
-        let status = self.status();
-        let cluster = self.cluster.clone();
+        let (cluster, status) = (self.cluster.clone(), self.status());
         let image = wanted_image(&cluster, &self.shell.context.settings.image);
         let blueprint = Blueprint {
             cluster: &cluster,
@@ -178,18 +177,74 @@ impl<'a> Look<'a> {
         };
         self.apply(&blueprint).await?;
         self.settle_volumes(&blueprint).await;
-        let rolled = roll::roll(&self.shell.context, &blueprint, &pods, answering).await?;
+        let context = &self.shell.context;
+        let rolled = roll::roll(context, &blueprint, &sight.pods, sight.answering()).await?;
         self.findings.extend(rolled.findings);
-        let all_ready = pods.len() == usize::try_from(pods_now).unwrap_or_default()
-            && pods.values().all(|pod| pod.ready && !pod.deleting);
-        let forming = (!self.status().formed)
-            .then(|| ("Forming", "the brokers found the cluster".to_owned()));
-        let starting = (!all_ready).then(|| ("Starting", "not all brokers are ready".to_owned()));
-        let progress = forming.or(rolled.progress).or(starting);
-        let busy = progress.is_some();
-        self.tell(&pods, view.as_ref(), rolled.plan, progress)
-            .await?;
+        let forming = (!status.formed).then(|| ("Forming", "the cluster is founded".to_owned()));
+        let starting = (!sight.all_ready(pods_now))
+            .then(|| ("Starting", "not all brokers are ready".to_owned()));
+        let progress = forming.or(rolled.progress).or(scaled.progress).or(starting);
+        // While no broker is ready there is nobody to ask: what happens to pods is told by the watches.
+        let busy = progress.is_some() && sight.any_ready();
+        let plan = rolled.plan.or(scaled.plan);
+        self.tell(&sight, plan, progress).await?;
         Ok(Some(if busy { BUSY } else { SETTLED }))
+    }
+
+    /// Makes sure that the cluster has its id. If it cannot have one, that is told.
+    async fn has_identity(&mut self) -> Result<bool, ReconcileError> {
+        // The watches may be late, and what follows must not be done for a second time.
+        let default = self.shell.context.settings.image.clone();
+        let image = |cluster: &Cluster| wanted_image(cluster, &default);
+        match identity::ensure(&self.shell.context.client, &self.cluster, image).await {
+            Ok(fresh) => {
+                self.cluster = fresh;
+                Ok(true)
+            }
+            Err(IdentityError::Kubernetes(error)) => Err(error.into()),
+            Err(IdentityError::Claims(why)) => {
+                self.refuse("ForeignVolumes", why).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn look_around(&self) -> Sight {
+        let pods = observed::pods(&self.shell.stores, &self.names);
+        let client = match pods.values().any(|pod| pod.ready) {
+            true => self.connect().await,
+            false => None,
+        };
+        let view = match &client {
+            Some(client) => BrokersView::ask(client).await.ok(),
+            None => None,
+        };
+        Sight { pods, client, view }
+    }
+
+    /// Takes a step towards the number of brokers that is wanted. Returns how many pods there should be now, too.
+    async fn scale(&self, sight: &Sight) -> (i32, Scaled) {
+        let (pods_now, wanted) = (self.pods_now(), self.cluster.spec.replicas);
+        let mut staying = sight.pods.range(..wanted);
+        let calm = self.status().formed
+            && staying.all(|(_, pod)| pod.ready)
+            && !sight.pods.values().any(|pod| pod.deleting);
+        let Some((client, view)) = sight.answering().filter(|_| calm) else {
+            return (pods_now, Scaled::default());
+        };
+        let scale = Scale {
+            cluster: &self.cluster,
+            names: &self.names,
+            pods_now,
+            pods: &sight.pods,
+            client,
+            view,
+        };
+        let scaled = scale.step().await;
+        match scaled.drained {
+            true => (wanted, scaled),
+            false => (pods_now, scaled),
+        }
     }
 
     fn status(&self) -> ClusterStatus {
@@ -401,8 +456,7 @@ impl<'a> Look<'a> {
         let generation = self.cluster.metadata.generation;
         let findings = [paused];
         let now = Timestamp::now();
-        let condition =
-            crate::api::conditions::merged(&status.conditions, &findings, generation, now);
+        let condition = merged(&status.conditions, &findings, generation, now);
         status
             .conditions
             .retain(|known| known.type_ != "ReconciliationPaused");
@@ -421,8 +475,7 @@ impl<'a> Look<'a> {
         }];
         let generation = self.cluster.metadata.generation;
         let now = Timestamp::now();
-        let conditions =
-            crate::api::conditions::merged(&status.conditions, &findings, generation, now);
+        let conditions = merged(&status.conditions, &findings, generation, now);
         let status = ClusterStatus {
             observed_generation: generation,
             conditions,
@@ -433,16 +486,15 @@ impl<'a> Look<'a> {
 
     async fn tell(
         &mut self,
-        pods: &BTreeMap<i32, observed::ObservedPod>,
-        brokers: Option<&BrokersView>,
-        plan: Option<crate::api::cluster::Plan>,
+        sight: &Sight,
+        plan: Option<Plan>,
         progress: Option<(&'static str, String)>,
     ) -> Result<(), ReconcileError> {
         let seen = Seen {
             cluster: &self.cluster,
             names: &self.names,
-            pods,
-            brokers,
+            pods: &sight.pods,
+            brokers: sight.view.as_ref(),
             plan,
             progress,
             findings: std::mem::take(&mut self.findings),
@@ -460,7 +512,12 @@ impl<'a> Look<'a> {
 
     /// Events of what goes wrong, once for each sentence.
     async fn warn_of(&self, status: &ClusterStatus) {
-        const WARNED_OF: [&str; 3] = ["RollBlocked", "ConfigInvalid", "VolumesRefused"];
+        const WARNED_OF: [&str; 4] = [
+            "RollBlocked",
+            "ScaleBlocked",
+            "ConfigInvalid",
+            "VolumesRefused",
+        ];
         let old = self.status().conditions;
         let bad = status.conditions.iter().filter(|condition| {
             WARNED_OF.contains(&condition.type_.as_str()) && condition.status == "True"

@@ -46,8 +46,13 @@ pub fn change(
     let resources = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref());
     let requests = resources.and_then(|resources| resources.requests.as_ref());
     let has = requests.and_then(|requests| requests.get("storage"));
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     if let (Some(has), Some(wanted)) = (has.and_then(bytes), bytes(size))
         && has < wanted
+        && phase == Some("Bound")
     {
         patch["spec"]["resources"]["requests"]["storage"] = json!(size);
     }
@@ -135,6 +140,7 @@ mod tests {
         let claim = |size: &str| -> PersistentVolumeClaim {
             serde_json::from_value(json!({
                 "metadata": {"annotations": {CLUSTER_ID_ANNOTATION: "a", FORMED_ANNOTATION: "true"}},
+                "status": {"phase": "Bound"},
                 "spec": {"resources": {"requests": {"storage": size}}},
             }))
             .unwrap()
