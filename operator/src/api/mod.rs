@@ -1,5 +1,10 @@
 //! The custom resources, group `fjord.dev`, version `v1alpha1`. The CRDs in `crds/` are generated from these types.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "printer columns have the same words, one set each"
+)]
+
 pub mod cluster;
 pub mod conditions;
 pub mod crds;

@@ -55,8 +55,22 @@ where
     let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &parameters, &Patch::Apply(&wanted))
-        .await?;
+    let outcome = api.patch(&name, &parameters, &Patch::Apply(&wanted)).await;
+    match outcome {
+        // What somebody else has put into a list stays there on an apply, and may contradict what is wanted. A merge
+        // replaces lists as a whole.
+        Err(kube::Error::Api(status)) if status.is_invalid() => {
+            let parameters = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            api.patch(&name, &parameters, &Patch::Merge(&wanted))
+                .await?;
+        }
+        outcome => {
+            outcome?;
+        }
+    }
     info!(kind = %K::kind(&()), namespace, name, "applied");
     Ok(())
 }

@@ -23,6 +23,8 @@ pub mod observed;
 pub mod reconcile;
 pub mod resources;
 pub mod restart;
+#[cfg(test)]
+mod restart_tests;
 pub mod roll;
 pub mod rollout;
 pub mod scale;
