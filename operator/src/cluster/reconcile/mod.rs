@@ -168,7 +168,12 @@ impl<'a> Look<'a> {
         let context = &self.shell.context;
         let rolled = roll::roll(context, &blueprint, &sight.pods, sight.answering()).await?;
         self.findings.extend(rolled.findings);
-        let forming = (!status.formed).then(|| ("Forming", "the cluster is founded".to_owned()));
+        let forming = (!status.formed).then(|| {
+            (
+                "Forming",
+                "waits until the brokers have founded the cluster".to_owned(),
+            )
+        });
         let starting = (!sight.all_ready(pods_now))
             .then(|| ("Starting", "not all brokers are ready".to_owned()));
         let progress = forming.or(rolled.progress).or(scaled.progress).or(starting);

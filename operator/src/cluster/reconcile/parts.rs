@@ -48,8 +48,11 @@ impl Look<'_> {
                     return Ok(());
                 }
                 Err(error) => {
-                    let why = error.to_string();
-                    self.found("ConfigInvalid", Some(true), "Refused", &why);
+                    let (holds, reason) = match error.is_retriable() {
+                        true => (None, "BrokersUnreachable"),
+                        false => (Some(true), "Refused"),
+                    };
+                    self.found("ConfigInvalid", holds, reason, &error.to_string());
                     return Ok(());
                 }
             }
