@@ -5,10 +5,7 @@
 mod parts;
 mod tell;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use fjord_client::Client as BrokerClient;
 use kube::{
@@ -22,7 +19,7 @@ use super::{
     image,
     names::Names,
     observed::{self, BrokersView, ObservedPod},
-    resources::{Blueprint, config_map},
+    resources::Blueprint,
     roll,
     scale::{Scale, Scaled},
     stores::Stores,
@@ -256,14 +253,11 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether the brokers have become one cluster, the right one, with as many voters as were meant to found it.
+    /// Whether the brokers have become one cluster, the right one: no broker founds it before all voters are there.
     fn is_founded(&self, view: Option<&BrokersView>) -> bool {
-        let voters = config_map::voters(self.pods_now());
-        let meant: BTreeSet<i32> = (0..voters).collect();
         view.is_some_and(|view| {
-            let have: BTreeSet<i32> = view.voters().into_iter().collect();
-            Some(&view.cluster.cluster_id) == self.status().cluster_id.as_ref()
-                && meant.is_subset(&have)
+            let cluster_id = Some(&view.cluster.cluster_id);
+            cluster_id == self.status().cluster_id.as_ref() && !view.quorum.voters.is_empty()
         })
     }
 
