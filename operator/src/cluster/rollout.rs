@@ -184,8 +184,11 @@ mod tests {
         assert!(matches!(step, Step::Wait(reason) if reason.contains("CrashLoopBackOff")));
     }
 
+    /// Mostly well, or else nobody would ever be restarted.
     fn any_pod() -> impl Strategy<Value = Pod> {
-        (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        let mostly = proptest::bool::weighted(0.85);
+        let seldom = proptest::bool::weighted(0.05);
+        (mostly, any::<bool>(), any::<bool>(), seldom).prop_map(
             |(ready, failing, outdated, deleting)| Pod {
                 deleting,
                 ..pod(ready, failing && !ready, outdated)
@@ -197,12 +200,13 @@ mod tests {
         /// A broker that serves is restarted only while all others are there and have caught up.
         #[test]
         fn one_at_a_time(
-            pods in proptest::collection::btree_map(0..5_i32, any_pod(), 0..6),
+            pods in proptest::collection::vec(any_pod(), 4..6),
             leader in proptest::option::of(0..5_i32),
-            behind in proptest::collection::btree_map(0..7_i32, 0..2_i32, 0..3),
+            behind in proptest::collection::btree_map(0..7_i32, 0..2_i32, 0..2),
             fenced in proptest::collection::vec(0..7_i32, 0..2),
             answers in any::<bool>(),
         ) {
+            let pods: BTreeMap<i32, Pod> = (0..).zip(pods).collect();
             let brokers = Brokers { leader, out_of_sync: behind.clone(), fenced: fenced.clone() };
             let step = next(&pods, 5, answers.then_some(&brokers));
             if let Step::Restart { broker, serves, difference, .. } = step {
