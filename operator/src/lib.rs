@@ -14,6 +14,9 @@
 pub mod api;
 pub mod brokers;
 pub mod cluster;
+pub mod context;
+pub mod leader;
+pub mod metrics;
 pub mod topic;
 
 /// The field manager of every server-side apply.

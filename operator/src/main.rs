@@ -1,12 +1,190 @@
 //! The binary `fjord-operator`.
 
-use clap::Parser;
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fjord_operator::{
+    FIELD_MANAGER,
+    api::crds,
+    brokers::Brokers,
+    cluster,
+    context::{Context, Settings},
+    leader::{self, Lease},
+    metrics::Metrics,
+};
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+use tokio::{net::TcpListener, signal::unix};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
 
 /// The Kubernetes operator of the Fjord message broker.
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
 
-fn main() {
-    Arguments::parse();
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Looks after Cluster and Topic resources.
+    Run(Run),
+    /// Writes the definitions of the custom resources.
+    Crds {
+        /// The directory to write them to.
+        #[arg(long, default_value = "crds")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The namespaces whose resources are looked after, separated by commas; all unless set.
+    #[arg(long, env = "FJORD_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// The image of brokers whose cluster names none: usually the operator's own.
+    #[arg(long, env = "FJORD_OPERATOR_IMAGE")]
+    image: String,
+    /// The domain of services, such as cluster.local. Unless set, names are looked up as in any pod.
+    #[arg(long, env = "FJORD_OPERATOR_CLUSTER_DOMAIN")]
+    cluster_domain: Option<String>,
+    /// The lease that the leading one of several operators holds.
+    #[arg(
+        long,
+        env = "FJORD_OPERATOR_LEASE_NAME",
+        default_value = "fjord-operator"
+    )]
+    lease_name: String,
+    /// The namespace of the lease, usually the operator's own.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    lease_namespace: String,
+    /// Who this is to other operators, usually the pod's name.
+    #[arg(long, env = "POD_NAME", default_value = "fjord-operator")]
+    identity: String,
+    /// Where metrics and probes are served, HOST:PORT; an empty host is every interface.
+    #[arg(long, env = "FJORD_OPERATOR_METRICS_LISTEN", default_value = ":8080")]
+    metrics_listen: String,
+    /// The form of log lines.
+    #[arg(
+        long,
+        env = "FJORD_OPERATOR_LOG_FORMAT",
+        value_enum,
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+    /// The least severe log lines that are written: LEVEL or MODULE=LEVEL, ...
+    #[arg(long, env = "FJORD_OPERATOR_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Crds { dir } => write_crds(&dir),
+        Command::Run(arguments) => {
+            start_logging(&arguments)?;
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(run(arguments))
+        }
+    }
+}
+
+fn write_crds(directory: &PathBuf) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    for (name, content) in crds::files()? {
+        let path = directory.join(name);
+        std::fs::write(&path, content).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn start_logging(arguments: &Run) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log_level).context("--log-level")?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+async fn run(arguments: Run) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let client = Client::try_default()
+        .await
+        .context("no way to Kubernetes")?;
+    let metrics = Metrics::default();
+    let listener = TcpListener::bind(listen_address(&arguments.metrics_listen)?).await?;
+    info!(address = %listener.local_addr()?, "serving metrics and probes");
+    let served = metrics.router();
+    tokio::spawn(async move { axum::serve(listener, served).await });
+
+    let reporter = Reporter {
+        controller: FIELD_MANAGER.to_owned(),
+        instance: Some(arguments.identity.clone()),
+    };
+    let context = Context {
+        client: client.clone(),
+        brokers: Arc::new(Brokers::default()),
+        recorder: Recorder::new(client.clone(), reporter),
+        settings: Settings {
+            namespaces: arguments.watch_namespaces,
+            image: arguments.image,
+            domain: arguments.cluster_domain,
+        },
+        metrics: metrics.clone(),
+    };
+    let lease = Lease {
+        name: arguments.lease_name,
+        namespace: arguments.lease_namespace,
+        identity: arguments.identity,
+    };
+    let outcome = leader::lead(client, lease, stop, |stop| control(context, stop)).await;
+    metrics.stop();
+    outcome
+}
+
+/// Runs the controllers until they are told to stop.
+async fn control(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
+    context.metrics.leader.set(1);
+    cluster::run(context, stop).await;
+    Ok(())
+}
+
+fn listen_address(text: &str) -> anyhow::Result<SocketAddr> {
+    let full = match text.strip_prefix(':') {
+        Some(port) => format!("[::]:{port}"),
+        None => text.to_owned(),
+    };
+    full.parse()
+        .with_context(|| format!("--metrics-listen {text}"))
+}
+
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping");
+        stop.cancel();
+    })
 }

@@ -1,7 +1,13 @@
 //! The custom resources, group `fjord.dev`, version `v1alpha1`. The CRDs in `crds/` are generated from these types.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "printer columns have the same words, one set each"
+)]
+
 pub mod cluster;
 pub mod conditions;
+pub mod crds;
 pub mod topic;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};

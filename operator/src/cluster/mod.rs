@@ -1,1 +1,37 @@
 //! The cluster controller: makes what a `Cluster` asks for.
+//!
+//! ```text
+//!   watch ──► controller ──► identity: the cluster's id, in the status before anything is made from it
+//!                       ├──► observed: pods, claims, and what the brokers say
+//!                       ├──► configs:  which change while brokers run, which are no good
+//!                       ├──► resources (pure) ──► apply: only what differs
+//!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
+//!                       ├──► scaling (pure) ──► scale: votes, drains, balance
+//!                       └──► status (pure)    ──► written if it changed
+//! ```
+
+pub mod apply;
+pub mod configs;
+mod controller;
+pub mod hash;
+pub mod identity;
+#[cfg(test)]
+mod identity_tests;
+pub mod image;
+pub mod names;
+pub mod observed;
+pub mod reconcile;
+pub mod resources;
+pub mod restart;
+#[cfg(test)]
+mod restart_tests;
+pub mod roll;
+pub mod rollout;
+pub mod scale;
+pub mod scaling;
+pub mod status;
+pub mod stores;
+pub mod template;
+pub mod volumes;
+
+pub use controller::run;

@@ -1,0 +1,181 @@
+//! The parts of a look that bring something to what it should be: configs, addresses, objects, volumes.
+
+use std::collections::BTreeMap;
+
+use fjord_client::Client as BrokerClient;
+use k8s_openapi::api::core::v1::Service;
+use kube::runtime::reflector::ObjectRef;
+
+use super::{Look, ReconcileError};
+use crate::{
+    api::ClusterStatus,
+    cluster::{
+        apply::apply,
+        configs,
+        observed::BrokersView,
+        resources::{
+            Blueprint, config_map, disruption_budget, network_policy, service_account, services,
+            stateful_set,
+        },
+        volumes,
+    },
+};
+
+impl Look<'_> {
+    /// Takes other configs over, if they are good.
+    pub(super) async fn settle_configs(
+        &mut self,
+        brokers: Option<(&BrokerClient, &BrokersView)>,
+        any_ready: bool,
+    ) -> Result<(), ReconcileError> {
+        let status = self.status();
+        let wanted = self.cluster.spec.config.clone();
+        let accepted = status.config.clone().unwrap_or_default();
+        if accepted == wanted {
+            return Ok(());
+        }
+        if status.formed && any_ready {
+            let Some((client, view)) = brokers else {
+                let why = "waits for brokers that answer, to ask whether the configs are good";
+                self.found("ConfigInvalid", None, "BrokersUnreachable", why);
+                return Ok(());
+            };
+            match self.check_configs(client, view, &accepted).await {
+                Ok(problems) if problems.is_empty() => {}
+                Ok(problems) => {
+                    let why = problems.join("; ");
+                    self.found("ConfigInvalid", Some(true), "Refused", &why);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let (holds, reason) = match error.is_retriable() {
+                        true => (None, "BrokersUnreachable"),
+                        false => (Some(true), "Refused"),
+                    };
+                    self.found("ConfigInvalid", holds, reason, &error.to_string());
+                    return Ok(());
+                }
+            }
+        }
+        let config = Some(wanted);
+        self.write(ClusterStatus { config, ..status }).await
+    }
+
+    /// Has the brokers check the configs, and take what they can take while they run. Returns what is wrong.
+    async fn check_configs(
+        &self,
+        client: &BrokerClient,
+        view: &BrokersView,
+        accepted: &BTreeMap<String, String>,
+    ) -> fjord_client::Result<Vec<String>> {
+        let wanted = &self.cluster.spec.config;
+        let blueprint = Blueprint {
+            cluster: &self.cluster,
+            names: self.names.clone(),
+            cluster_id: &view.cluster.cluster_id,
+            formed: true,
+            image: "",
+            config: wanted,
+            replicas: self.pods_now(),
+            external: BTreeMap::default(),
+        };
+        let broker = view.cluster.broker;
+        let problems = configs::problems(client, &config_map::configs(&blueprint, broker)).await?;
+        if problems.is_empty() {
+            let names = configs::differing(accepted, wanted);
+            let dynamic = configs::dynamic(client, broker, &names).await?;
+            configs::alter(client, configs::change(accepted, wanted, &dynamic)).await?;
+        }
+        Ok(problems)
+    }
+
+    /// Where clients outside reach the brokers; nothing while a broker has no address.
+    pub(super) async fn external_addresses(
+        &self,
+        pods: i32,
+    ) -> Result<Option<BTreeMap<i32, String>>, ReconcileError> {
+        let Some(listener) = &self.cluster.spec.listeners.external else {
+            return Ok(Some(BTreeMap::default()));
+        };
+        let status = self.status();
+        let blueprint = Blueprint {
+            cluster: &self.cluster,
+            names: self.names.clone(),
+            cluster_id: status.cluster_id.as_deref().unwrap_or_default(),
+            formed: status.formed,
+            image: "",
+            config: &self.cluster.spec.config,
+            replicas: pods,
+            external: BTreeMap::default(),
+        };
+        for service in services::build(&blueprint) {
+            apply(
+                &self.shell.context.client,
+                &self.shell.stores.services,
+                service,
+            )
+            .await?;
+        }
+        let address = |broker| {
+            let name = self.names.external(broker);
+            let key = ObjectRef::<Service>::new(&name).within(&self.names.namespace);
+            let service = self.shell.stores.services.get(&key)?;
+            Some((
+                broker,
+                services::external_address(listener, broker, &service)?,
+            ))
+        };
+        Ok((0..pods).map(address).collect())
+    }
+
+    pub(super) async fn apply(&self, blueprint: &Blueprint<'_>) -> kube::Result<()> {
+        let (client, stores) = (&self.shell.context.client, &self.shell.stores);
+        apply(
+            client,
+            &stores.service_accounts,
+            service_account::build(blueprint),
+        )
+        .await?;
+        for service in services::build(blueprint) {
+            apply(client, &stores.services, service).await?;
+        }
+        apply(client, &stores.config_maps, config_map::build(blueprint)).await?;
+        apply(
+            client,
+            &stores.network_policies,
+            network_policy::build(blueprint),
+        )
+        .await?;
+        apply(
+            client,
+            &stores.disruption_budgets,
+            disruption_budget::build(blueprint),
+        )
+        .await?;
+        let key = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
+        let there = stores.stateful_sets.get(&key);
+        let wanted = stateful_set::build(blueprint, there.as_deref());
+        apply(client, &stores.stateful_sets, wanted).await
+    }
+
+    pub(super) async fn settle_volumes(&mut self, blueprint: &Blueprint<'_>) {
+        let storage = self.cluster.spec.storage.clone().unwrap_or_default();
+        let claims = volumes::claims(&self.shell.stores, &self.names);
+        let refused = volumes::settle(
+            &self.shell.context.client,
+            &claims,
+            blueprint.cluster_id,
+            blueprint.formed,
+            &storage.size,
+        );
+        let refused = refused.await;
+        if !refused.is_empty() {
+            self.found(
+                "VolumesRefused",
+                Some(true),
+                "ClaimNotChanged",
+                &refused.join("; "),
+            );
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Restarting one broker: the others are asked, the reason is told, then its pod is deleted.
+
+use fjord_client::{Client, proto::CheckRestartRequest};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
+    runtime::events::{Event, EventType},
+};
+use tracing::info;
+
+use super::{names::Names, rollout::risks};
+use crate::{api::Cluster, context::Context};
+
+/// How many risks are told.
+const RISKS_TOLD: u32 = 5;
+
+/// Asks the brokers what would be at risk without one of them.
+///
+/// # Errors
+///
+/// They do not answer.
+pub async fn blockers(client: &Client, broker: i32) -> fjord_client::Result<Vec<String>> {
+    let request = CheckRestartRequest {
+        brokers: vec![broker],
+        max_risks: RISKS_TOLD,
+    };
+    client
+        .check_restart(request)
+        .await
+        .map(|check| risks(&check))
+}
+
+/// Deletes a broker's pod, if it is still the one that was meant; its stateful set makes it anew.
+///
+/// # Errors
+///
+/// The API server refuses it, or was not reached.
+pub async fn restart(
+    context: &Context,
+    cluster: &Cluster,
+    names: &Names,
+    broker: i32,
+    uid: &str,
+    difference: &[String],
+) -> kube::Result<()> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &names.namespace);
+    let name = names.pod(broker);
+    // What the watches say may be from before the pod was replaced.
+    let there = api.get_opt(&name).await?;
+    let meant =
+        |pod: &Pod| pod.uid().as_deref() == Some(uid) && pod.metadata.deletion_timestamp.is_none();
+    if !there.as_ref().is_some_and(meant) {
+        return Ok(());
+    }
+    let reason = difference.join("; ");
+    publish(
+        context,
+        cluster,
+        EventType::Normal,
+        "BrokerRestart",
+        &format!("restarting broker {broker}: {reason}"),
+    )
+    .await;
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    api.delete(&name, &parameters).await?;
+    context.metrics.restarts.inc();
+    info!(
+        namespace = names.namespace,
+        pod = name,
+        reason,
+        "restarting a broker"
+    );
+    Ok(())
+}
+
+/// Writes an event about a cluster. One that cannot be written is no reason to do anything else.
+pub async fn publish(
+    context: &Context,
+    cluster: &Cluster,
+    type_: EventType,
+    reason: &str,
+    note: &str,
+) {
+    /// The API server takes no longer ones.
+    const LONGEST: usize = 1000;
+    let event = Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(LONGEST).collect()),
+        action: reason.to_owned(),
+        secondary: None,
+    };
+    let regarding = cluster.object_ref(&());
+    if let Err(error) = context.recorder.publish(&event, &regarding).await {
+        info!(%error, reason, "an event was not taken");
+    }
+}
