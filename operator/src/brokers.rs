@@ -1,16 +1,26 @@
 //! Connections to the brokers of clusters: one for each cluster, kept while the cluster is there.
 //!
-//! Any broker answers for the cluster, so the way in is the headless service: a client tries its pods one after the other.
+//! Any broker answers for the cluster, so the way in is the cluster's Service for gRPC.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use fjord_client::{Client, ClientOptions};
-use kube::runtime::reflector::ObjectRef;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use crate::api::Cluster;
 
 /// How long the operator waits for a connection, and for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The port of the brokers' gRPC listeners, in pods and Services.
+pub const GRPC_PORT: u16 = 9192;
+
+/// Where the brokers of a cluster are reached, `HOST:PORT`: its Service for gRPC.
+#[must_use]
+pub fn grpc_address(cluster: &Cluster) -> String {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
+    format!("{name}-grpc.{namespace}.svc:{GRPC_PORT}")
+}
 
 /// The brokers of all clusters.
 #[derive(Debug, Default)]
