@@ -197,4 +197,6 @@ fn spread(duration: Duration, name: &str) -> Duration {
 }
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod testing;
