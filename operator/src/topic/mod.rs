@@ -61,6 +61,13 @@ pub struct Pace {
     pub round: Duration,
 }
 
+impl Pace {
+    /// How often Topics are looked at whose replicas move.
+    fn closely(self) -> Duration {
+        self.tick / 6
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self {

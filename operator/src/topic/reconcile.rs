@@ -58,7 +58,8 @@ pub async fn reconcile(topic: Arc<Topic>, context: Arc<Context>) -> Result<Actio
         None => None,
     };
     let topic = changed.as_ref().unwrap_or(&topic);
-    let reference = topic.cluster().to_string();
+    let cluster = topic.cluster();
+    let reference = format!("{}/{}", cluster.namespace.unwrap_or_default(), cluster.name);
     let held_up = match standing {
         Standing::Owner(cluster) => return keep(topic, &cluster, &context).await,
         Standing::Conflict { owner } => HeldUp::NameConflict { owner },
@@ -118,11 +119,14 @@ async fn keep(topic: &Topic, cluster: &Arc<Cluster>, context: &Context) -> Resul
     }
     announce_adoption(topic, &plan, existing.as_ref(), context).await;
     finish(topic, &plan, &failures, existing.as_ref(), &health, context).await?;
-    // What was refused once is refused again, unless something else changes.
-    Ok(match failures.iter().all(Failure::may_pass) {
-        true => again(context, topic),
-        false => Action::requeue(spread(context.pace.round, &topic.name_any())),
-    })
+    let is_moving = existing.is_some_and(|topic| topic.moving > 0);
+    let after = match failures.iter().all(Failure::may_pass) {
+        true if is_moving => context.pace.closely(),
+        true => context.pace.tick,
+        // What was refused once is refused again, unless something else changes.
+        false => context.pace.round,
+    };
+    Ok(Action::requeue(spread(after, &topic.name_any())))
 }
 
 /// Carries out the steps. Returns the topic as it is then, and what went wrong.

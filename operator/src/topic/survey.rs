@@ -87,6 +87,12 @@ impl Survey {
         }
     }
 
+    /// Whether replicas move, of any topic.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.topics.values().any(|seen| seen.moving > 0)
+    }
+
     /// The topic of this name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Seen> {

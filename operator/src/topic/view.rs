@@ -293,7 +293,7 @@ impl View {
 
     fn is_current(&self, newest: &Result<Arc<Survey>, Trouble>) -> bool {
         match newest {
-            Ok(survey) => survey.began.elapsed() < self.pace.tick,
+            Ok(survey) => survey.began.elapsed() < self.known().valid_for(survey, self.pace),
             Err(Trouble::Unreachable { retry_after }) => !retry_after.is_zero(),
             Err(_) => false,
         }
@@ -334,6 +334,18 @@ impl View {
 }
 
 impl Known {
+    /// How old a survey may be.
+    fn valid_for(&self, survey: &Survey, pace: Pace) -> Duration {
+        let mut changed = self
+            .recent
+            .values()
+            .filter_map(|recent| recent.seen.as_ref());
+        match survey.is_moving() || changed.any(|seen| seen.moving > 0) {
+            true => pace.closely(),
+            false => pace.tick,
+        }
+    }
+
     fn seen(&self, survey: &Survey, name: &str) -> Option<Seen> {
         match self.recent.get(name) {
             Some(recent) => recent.seen.clone(),
