@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, runtime::reflector::ObjectRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Cluster;
 
 /// What a topic should be.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -70,7 +72,10 @@ pub struct TopicSpec {
     /// The topic's name in the cluster; the resource's own name unless set. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
-    #[x_kube(validation = ("self == oldSelf", "the topic's name cannot be changed; make another Topic"))]
+    #[x_kube(
+        validation = ("self == oldSelf", "the topic's name cannot be changed; make another Topic"),
+        validation = ("self != '.' && self != '..'", "a topic cannot be called . or ..")
+    )]
     pub topic_name: Option<String>,
     /// How many partitions; the broker's `num.partitions` unless set. It can grow, and never becomes less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,10 +118,13 @@ pub enum DeletionPolicy {
     Delete,
 }
 
-/// What is done about changes that were made elsewhere.
+/// What is done about changes that were made elsewhere. Partitions are never taken away and records never deleted
+/// because of them.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub enum DriftPolicy {
-    /// They are put right.
+    /// They are put right: a config that is not named here is set back to what the brokers' configs say, and a topic
+    /// that was deleted is made anew, without its records. Configs that a topic had when it was adopted stay until they
+    /// are named here. A topic that was deleted and made anew elsewhere is adopted.
     #[default]
     Correct,
     /// They are reported in the condition `InSync`, and left alone. A change of the resource itself is carried out.
@@ -148,12 +156,58 @@ pub struct TopicStatus {
     /// The worst few of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub worst_partitions: Vec<PartitionHealth>,
-    /// The configs that were last set from this resource, so that one that is taken out of it is set back.
+    /// What of the resource was carried out last: whatever differs from it is a change of the resource, and no drift.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried_out: Option<CarriedOut>,
+    /// Configs that the topic had when it was adopted and that the resource does not name. They stay as they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub configs_set: Vec<String>,
-    /// `Ready`, `InSync`, and `Progressing` while replicas move.
+    pub kept_configs: Vec<String>,
+    /// `Ready`: the topic is there, nothing that was asked for is refused, and all partitions have leaders. `InSync`:
+    /// the topic is as the resource says. `Progressing`: replicas move.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// What of a resource was carried out.
+#[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CarriedOut {
+    /// `spec.partitions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// `spec.replicationFactor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<i32>,
+    /// `spec.config`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+impl From<&TopicSpec> for CarriedOut {
+    fn from(spec: &TopicSpec) -> Self {
+        Self {
+            partitions: spec.partitions,
+            replication_factor: spec.replication_factor,
+            config: spec.config.clone(),
+        }
+    }
+}
+
+impl Topic {
+    /// The topic's name in the cluster.
+    #[must_use]
+    pub fn topic_name(&self) -> &str {
+        let own = self.metadata.name.as_deref().unwrap_or_default();
+        self.spec.topic_name.as_deref().unwrap_or(own)
+    }
+
+    /// The cluster that has the topic.
+    #[must_use]
+    pub fn cluster(&self) -> ObjectRef<Cluster> {
+        let reference = &self.spec.cluster;
+        let own = self.metadata.namespace.as_deref().unwrap_or_default();
+        ObjectRef::new(&reference.name).within(reference.namespace.as_deref().unwrap_or(own))
+    }
 }
 
 /// A partition that is not as it should be.
