@@ -35,7 +35,7 @@
   verbs: [create, patch]
 {{- end -}}
 
-{{/* One of the operator's roles and its binding, from the root context, whether they are a namespace's and which, and the rules. */}}
+{{/* One of the operator's roles and its binding, from {root, name, namespace, rules}: without a namespace they are the whole cluster's. */}}
 {{- define "fjord.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (ne .namespace "") }}
 apiVersion: rbac.authorization.k8s.io/v1
