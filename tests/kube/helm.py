@@ -1,5 +1,6 @@
 """Helm, both versions of it, as far as it needs no Kubernetes: what the chart becomes with some values."""
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -20,6 +21,15 @@ class Refused(Exception):
     """Helm would not do it."""
 
 
+@functools.cache
+def printed(*command: str) -> str:
+    """What a command prints; the chart stays as it is, so that one is enough of each."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise Refused(done.stdout + done.stderr)
+    return done.stdout
+
+
 class Helm:
     """One version of Helm."""
 
@@ -31,11 +41,7 @@ class Helm:
 
     def run(self, *arguments) -> str:
         """What a command prints."""
-        command = [str(part) for part in (self._program, *arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise Refused(done.stdout + done.stderr)
-        return done.stdout
+        return printed(*(str(part) for part in (self._program, *arguments)))
 
     def lint(self, values: Path) -> str:
         return self.run("lint", "--strict", "--kube-version", KUBERNETES, "--values", values, CHART)
@@ -44,8 +50,8 @@ class Helm:
         """The objects of a release."""
         given = ["--values", values] if values else []
         where = ["--namespace", NAMESPACE, "--kube-version", KUBERNETES]
-        printed = self.run("template", release, CHART, *where, *given, *options)
-        return [document for document in yaml.safe_load_all(printed) if document]
+        text = self.run("template", release, CHART, *where, *given, *options)
+        return [document for document in yaml.safe_load_all(text) if document]
 
 
 def key(item: Object) -> tuple[str, str, str]:
