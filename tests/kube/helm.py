@@ -51,7 +51,7 @@ class Helm:
         given = ["--values", values] if values else []
         where = ["--namespace", NAMESPACE, "--kube-version", KUBERNETES]
         text = self.run("template", release, CHART, *where, *given, *options)
-        return [document for document in yaml.safe_load_all(text) if document]
+        return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def key(item: Object) -> tuple[str, str, str]:
