@@ -12,6 +12,7 @@ use fjord_operator::{
     context::{Context, Settings},
     leader::{self, Lease},
     metrics::Metrics,
+    topic,
 };
 use kube::{
     Client,
@@ -163,7 +164,15 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
 /// Runs the controllers until they are told to stop.
 async fn control(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     context.metrics.leader.set(1);
-    cluster::run(context, stop).await;
+    let topics = topic::run(
+        context.client.clone(),
+        Arc::clone(&context.brokers),
+        &context.settings.namespaces,
+        context.recorder.clone(),
+        topic::Pace::default(),
+        stop.clone(),
+    );
+    futures::join!(topics, cluster::run(context.clone(), stop.clone()));
     Ok(())
 }
 
