@@ -148,6 +148,18 @@ def networks() -> None:
         debian("iproute2", "nftables", "util-linux", "mount")
 
 
+def kube() -> None:
+    """What a Kubernetes cluster and the images for it are made of; nothing where a cluster is given, or none can be."""
+    if obstacle():
+        return
+    debian("buildah", "debootstrap", "openssl", "iproute2", "util-linux")
+    if "KUBECONFIG" not in os.environ:
+        debian("etcd-server", "containerd", "runc", "containernetworking-plugins", "iptables")
+        debian("gcc", "libc6-dev")
+        go_compiler()
+        run(TESTS / "kube/rig/build.sh")
+
+
 def cxx() -> None:
     """A C++ compiler, which the fuzzers' runtime is built with."""
     if not shutil.which("c++"):
