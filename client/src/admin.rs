@@ -94,6 +94,8 @@ calls! { ConfigServiceClient:
     read describe_configs(DescribeConfigsRequest) -> DescribeConfigsResponse;
     /// Changes configs while the broker runs.
     change alter_configs(AlterConfigsRequest) -> AlterConfigsResponse;
+    /// Says what would keep a broker from starting with some configs.
+    read check_configs(CheckConfigsRequest) -> CheckConfigsResponse;
 }
 
 calls! { ClusterServiceClient:
@@ -107,6 +109,8 @@ calls! { ClusterServiceClient:
     change remove_voter(RemoveVoterRequest) -> RemoveVoterResponse;
     /// Says which replicas would have to move to reach a goal.
     read plan_reassignments(PlanReassignmentsRequest) -> PlanReassignmentsResponse;
+    /// Says what would be at risk while some brokers are down.
+    read check_restart(CheckRestartRequest) -> CheckRestartResponse;
     /// Forgets a broker that has stopped and will not come back, and whatever it has.
     change unregister_broker(UnregisterBrokerRequest) -> UnregisterBrokerResponse;
 }

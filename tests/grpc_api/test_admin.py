@@ -194,6 +194,20 @@ def test_delete(broker, api, topic):
     assert api.read(topic) == []
 
 
+def test_delete_by_id(api, topic):
+    """Only the topic of that id goes, and not one that has got its name since."""
+    first = api.create(topic).topic_id
+    delete = lambda **fields: api.topics.DeleteTopic(pb.DeleteTopicRequest(**fields))  # noqa: E731
+    assert refusal(lambda: delete(topic="another", topic_id=first)) == NO_SUCH_TOPIC
+    assert refusal(lambda: delete(topic_id="no id")) == INVALID_REQUEST
+    delete(topic=topic, topic_id=first)
+    second = api.create(topic).topic_id
+    assert refusal(lambda: delete(topic=topic, topic_id=first)) == NO_SUCH_TOPIC
+    assert listed(api)[topic].topic_id == second
+    delete(topic_id=second)
+    assert topic not in listed(api)
+
+
 def test_delete_records(broker, api, topic):
     """Records before an offset, or all, are gone; an offset that is not there is refused."""
     api.create(topic)
@@ -279,6 +293,20 @@ def test_alter_and_reset_broker_configs(broker, api, broker_resource):
     assert now() == ("2000000", pb.CONFIG_SOURCE_ALL_BROKERS)
     alter_configs(api, {"all_brokers": True}, reset=[name])
     assert now() == default
+
+
+def test_check_a_configuration_file(api):
+    """What is wrong with it is told by name, all at once, and nothing changes."""
+    check = lambda **configs: {  # noqa: E731
+        problem.name: problem.reason
+        for problem in api.configs.CheckConfigs(
+            pb.CheckConfigsRequest(configs={name.replace("_", "."): value for name, value in configs.items()})
+        ).problems
+    }
+    assert check(num_partitions="7", log_retention_ms="-1") == {}
+    problems = check(num_partitions="none", num_partition="7", fjord_durability="maybe")
+    assert set(problems) == {"num.partitions", "num.partition", "fjord.durability"}
+    assert "num.partitions" in problems["num.partition"] and '("none")' in problems["num.partitions"]
 
 
 def test_refused_configs(api, topic, broker_resource):
@@ -549,6 +577,18 @@ def test_plans_of_the_only_broker(api, topic):
     assert plan(replication_factor=factor(1)).unfinished_partitions == 0
     assert refusal(lambda: plan(replication_factor=factor(2))) == INVALID_REQUEST
     assert refusal(plan) == INVALID_REQUEST
+
+
+def test_restarting_the_only_broker(api, topic):
+    """No waiting would help, so nothing keeps it from being restarted."""
+    api.create(topic, 2)
+    (only,) = api.cluster.DescribeCluster(pb.DescribeClusterRequest()).brokers
+    check = lambda *brokers: api.cluster.CheckRestart(pb.CheckRestartRequest(brokers=brokers))  # noqa: E731
+    found = check(only.broker)
+    assert not found.risks and found.risk_count == 0 and found.leaders >= 2
+    assert refusal(check) == INVALID_REQUEST
+    not_registered = (grpc.StatusCode.NOT_FOUND, "BROKER_ID_NOT_REGISTERED")
+    assert refusal(lambda: check(only.broker + 7)) == not_registered
 
 
 def test_the_quorum_of_the_only_broker(api):

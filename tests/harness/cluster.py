@@ -109,12 +109,19 @@ class Member(Broker):
 
 
 class Cluster:
-    """Brokers 1 to `count`, which are all voters. Not started yet."""
+    """`count` brokers from `first` on, which are all voters. Not started yet."""
 
-    def __init__(self, directory: Path, count: int = 3, settings: dict[str, str] | None = None, cluster_id: str = "tests"):
+    def __init__(
+        self,
+        directory: Path,
+        count: int = 3,
+        settings: dict[str, str] | None = None,
+        cluster_id: str = "tests",
+        first: int = 1,
+    ):
         self.directory = directory
         self.settings = {"fjord.cluster.id": cluster_id, **(settings or {})}
-        ports = {broker_id: free_port() for broker_id in range(1, count + 1)}
+        ports = {broker_id: free_port() for broker_id in range(first, first + count)}
         self.members = {broker_id: self.member(broker_id, port, self.settings) for broker_id, port in ports.items()}
         voters = ",".join(f"{member.id}@{member.peer}" for member in self.members.values())
         self.voters = {"controller.quorum.voters": voters}

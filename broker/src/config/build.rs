@@ -9,7 +9,7 @@ use super::args::Args;
 use super::broker::BrokerConfig;
 use super::cluster;
 use super::error::{ConfigError, ConfigErrors};
-use super::layers::{DynamicConfigs, Layers, Setting, Sources, StaticValue};
+use super::layers::{DynamicConfigs, Layers, Origin, Setting, Sources, StaticValue};
 use super::parts::{data_directories, parse_listeners};
 use super::table::{broker_config, broker_configs};
 use super::value::Value;
@@ -65,6 +65,47 @@ impl BrokerConfig {
             true => Ok(Self::from_sources(sources)),
             false => Err(ConfigErrors(errors)),
         }
+    }
+
+    /// What would keep this broker from starting with these configs in place of its configuration file; what
+    /// environment and flags say stays.
+    pub fn check_file(
+        &self,
+        configs: impl IntoIterator<Item = (String, String)>,
+    ) -> Vec<ConfigError> {
+        let from_file = |origin: &Origin| matches!(origin, Origin::File { .. });
+        let mut configs: Vec<(String, String)> = configs.into_iter().collect();
+        configs.sort();
+        let setting = |(name, value)| Setting {
+            name,
+            value,
+            origin: Origin::File {
+                path: "the configuration file".to_owned(),
+                line: 0,
+            },
+        };
+        let stays = self
+            .sources
+            .statics
+            .iter()
+            .filter(|(_, value)| !from_file(&value.origin));
+        let kept = stays.map(|(name, value)| Setting {
+            name: (*name).to_owned(),
+            value: value.text.clone(),
+            origin: value.origin.clone(),
+        });
+        let layers = Layers {
+            file: configs.into_iter().map(setting).collect(),
+            environment: kept.collect(),
+            flags: Vec::new(),
+        };
+        let mut errors = Self::resolve(layers)
+            .err()
+            .map_or_else(Vec::new, |errors| errors.0);
+        for error in &mut errors {
+            error.origin.take_if(|origin| from_file(origin));
+        }
+        errors
     }
 
     /// The same configuration with other dynamic configs. Those that a broker of this version does

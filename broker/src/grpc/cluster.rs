@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use fjord_proto::v1::{
-    AddVoterRequest, AddVoterResponse, Broker, DescribeClusterRequest, DescribeClusterResponse,
-    DescribeQuorumRequest, DescribeQuorumResponse, PlanReassignmentsRequest,
-    PlanReassignmentsResponse, QuorumMember, RemoveVoterRequest, RemoveVoterResponse,
-    UnregisterBrokerRequest, UnregisterBrokerResponse, cluster_service_server::ClusterService,
+    AddVoterRequest, AddVoterResponse, Broker, CheckRestartRequest, CheckRestartResponse,
+    DescribeClusterRequest, DescribeClusterResponse, DescribeQuorumRequest, DescribeQuorumResponse,
+    PlanReassignmentsRequest, PlanReassignmentsResponse, QuorumMember, RemoveVoterRequest,
+    RemoveVoterResponse, UnregisterBrokerRequest, UnregisterBrokerResponse,
+    cluster_service_server::ClusterService,
 };
 use fjord_wire::messages::{
     add_raft_voter_request::AddRaftVoterRequest,
@@ -20,9 +21,14 @@ use tonic::{Request, Response, Status};
 
 use super::{
     backend::{Backend, stopping},
-    disks, error, plans,
+    disks, error,
+    numbers::count,
+    plans, restart,
 };
-use crate::metadata::{Image, image::NO_LEADER, topic_name::CLUSTER_METADATA};
+use crate::{
+    broker::election_defaults,
+    metadata::{Image, image::NO_LEADER, topic_name::CLUSTER_METADATA},
+};
 
 const DESCRIBE_CLUSTER: i16 = 2;
 const DESCRIBE_QUORUM: i16 = 2;
@@ -64,7 +70,7 @@ impl ClusterService for Cluster {
         let mut brokers = Vec::with_capacity(cluster.brokers.len());
         for broker in cluster.brokers {
             let disks = disks.remove(&broker.broker_id).unwrap_or_default();
-            let (replicas, leaders) = counts.get(&broker.broker_id).copied().unwrap_or_default();
+            let counted = counts.get(&broker.broker_id).copied().unwrap_or_default();
             let registered = image.broker(broker.broker_id);
             brokers.push(Broker {
                 broker: broker.broker_id,
@@ -76,14 +82,17 @@ impl ClusterService for Cluster {
                 disk_free_bytes: disks.free,
                 fenced: broker.is_fenced,
                 stopping: registered.is_some_and(|broker| broker.in_controlled_shutdown),
-                replicas,
-                leaders,
+                replicas: counted.replicas,
+                leaders: counted.leaders,
+                out_of_sync: counted.out_of_sync,
+                cordoned: image.is_cordoned(broker.broker_id),
+                directory_id: registered.map_or_else(String::new, |b| b.directory_id.to_string()),
             });
         }
         let (mut topics, mut partitions) = (0, 0);
         for topic in image.topics().filter(|topic| !topic.is_internal()) {
             topics += 1;
-            partitions += i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+            partitions += count(topic.partitions.len());
         }
         Ok(Response::new(DescribeClusterResponse {
             cluster_id: cluster.cluster_id,
@@ -170,6 +179,20 @@ impl ClusterService for Cluster {
         planned.await.map(Response::new).ok_or_else(stopping)
     }
 
+    async fn check_restart(
+        &self,
+        request: Request<CheckRestartRequest>,
+    ) -> Result<Response<CheckRestartResponse>, Status> {
+        let request = request.into_inner();
+        let broker = self.backend.broker();
+        let quorum = broker.cluster.quorum().await;
+        let quorum = quorum.map_err(|error| Status::unavailable(error.to_string()))?;
+        let voters: Vec<i32> = quorum.voters.iter().map(|voter| voter.broker_id).collect();
+        let defaults = election_defaults(&broker.config());
+        let checked = restart::checked(&self.backend.image(), request, &voters, defaults)?;
+        Ok(Response::new(checked))
+    }
+
     async fn unregister_broker(
         &self,
         request: Request<UnregisterBrokerRequest>,
@@ -184,14 +207,22 @@ impl ClusterService for Cluster {
     }
 }
 
-/// How many partitions each broker has, and how many of them it leads.
-fn counts(image: &Image) -> BTreeMap<i32, (i32, i32)> {
-    let mut counts: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+/// What a broker has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    replicas: i32,
+    leaders: i32,
+    out_of_sync: i32,
+}
+
+fn counts(image: &Image) -> BTreeMap<i32, Counts> {
+    let mut counts: BTreeMap<i32, Counts> = BTreeMap::new();
     for (_, _, partition) in image.partitions() {
         for id in &partition.replicas {
-            let (replicas, leaders) = counts.entry(*id).or_default();
-            *replicas += 1;
-            *leaders += i32::from(partition.leader == *id);
+            let counts = counts.entry(*id).or_default();
+            counts.replicas += 1;
+            counts.leaders += i32::from(partition.leader == *id);
+            counts.out_of_sync += i32::from(!partition.in_sync_replicas.contains(id));
         }
     }
     counts

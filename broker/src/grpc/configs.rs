@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use fjord_proto::v1::{
-    AlterConfigsRequest, AlterConfigsResponse, Config, ConfigResource, ConfigSource,
-    DescribeConfigsRequest, DescribeConfigsResponse, config_resource::Resource,
-    config_service_server::ConfigService,
+    AlterConfigsRequest, AlterConfigsResponse, CheckConfigsRequest, CheckConfigsResponse, Config,
+    ConfigProblem, ConfigResource, ConfigSource, DescribeConfigsRequest, DescribeConfigsResponse,
+    config_resource::Resource, config_service_server::ConfigService,
 };
 use fjord_wire::messages::{
     describe_configs_request::{self, DescribeConfigsResource},
@@ -15,6 +15,8 @@ use fjord_wire::messages::{
     },
 };
 use tonic::{Request, Response, Status};
+
+use crate::config::ConfigError;
 
 use super::{
     backend::{Backend, Client},
@@ -105,6 +107,23 @@ impl ConfigService for ConfigsOfAll {
         };
         alter(&client, &Of::asked(request.resource)?, changes).await?;
         Ok(Response::new(AlterConfigsResponse {}))
+    }
+
+    async fn check_configs(
+        &self,
+        request: Request<CheckConfigsRequest>,
+    ) -> Result<Response<CheckConfigsResponse>, Status> {
+        let problems = self
+            .backend
+            .broker()
+            .config()
+            .check_file(request.into_inner().configs);
+        let problem = |error: ConfigError| ConfigProblem {
+            name: error.name.clone(),
+            reason: error.to_string(),
+        };
+        let problems = problems.into_iter().map(problem).collect();
+        Ok(Response::new(CheckConfigsResponse { problems }))
     }
 }
 

@@ -26,6 +26,7 @@ mod plans;
 mod producer;
 mod reassignments;
 mod records;
+mod restart;
 mod server;
 mod services;
 #[cfg(test)]

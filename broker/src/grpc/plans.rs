@@ -9,7 +9,7 @@ use fjord_proto::v1::{
 };
 use tonic::Status;
 
-use super::{backend::unknown_topic, error};
+use super::{backend::unknown_topic, error, numbers::count};
 use crate::metadata::{
     Image,
     plan::{self, Bounds, Goal, PartitionKey},
@@ -81,7 +81,6 @@ pub fn planned(
     let moves = plan::plan(image, sizes, goal, *bounds);
     let unfinished = plan::unfinished(image, goal, &moves);
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let bytes = moves.iter().map(|planned| planned.bytes);
     PlanReassignmentsResponse {
         bytes: signed(bytes.fold(0, u64::saturating_add)),

@@ -19,9 +19,10 @@ use fjord_wire::messages::{
     delete_topics_request::{DeleteTopicState, DeleteTopicsRequest},
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{
-    backend::{Backend, Client},
+    backend::{Backend, Client, unknown_topic},
     configs::{self, Changes, Of},
     disks, error,
     offsets::{self, Place},
@@ -44,6 +45,31 @@ pub struct Topics {
 impl Topics {
     pub fn new(backend: Backend) -> Self {
         Self { backend }
+    }
+
+    /// The topic that is to go, by its id if that was given: so nobody deletes another one that has got the name since.
+    fn topic_to_delete(&self, request: DeleteTopicRequest) -> Result<DeleteTopicState, Status> {
+        let DeleteTopicRequest { topic, topic_id } = request;
+        if topic_id.is_empty() {
+            self.backend.topic(&topic)?;
+            return Ok(DeleteTopicState {
+                name: Some(topic),
+                ..DeleteTopicState::default()
+            });
+        }
+        let topic_id = Uuid::parse_str(&topic_id)
+            .map_err(|_| error::invalid(format!("a topic's id is a UUID, not '{topic_id}'")))?;
+        let image = self.backend.image();
+        let found = image.topic_by_id(&topic_id);
+        match found.filter(|found| topic.is_empty() || *found.name == *topic) {
+            Some(_) => Ok(DeleteTopicState {
+                topic_id,
+                ..DeleteTopicState::default()
+            }),
+            None => Err(error::status(&unknown_topic(&format!(
+                "{topic} with the id {topic_id}"
+            )))),
+        }
     }
 
     async fn add_partitions(
@@ -224,13 +250,8 @@ impl TopicService for Topics {
         request: Request<DeleteTopicRequest>,
     ) -> Result<Response<DeleteTopicResponse>, Status> {
         let client = self.backend.client(&request);
-        let name = request.into_inner().topic;
-        self.backend.topic(&name)?;
         let asked = DeleteTopicsRequest {
-            topics: vec![DeleteTopicState {
-                name: Some(name),
-                ..DeleteTopicState::default()
-            }],
+            topics: vec![self.topic_to_delete(request.into_inner())?],
             timeout_ms: TIMEOUT_MS,
             ..DeleteTopicsRequest::default()
         };

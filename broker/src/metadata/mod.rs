@@ -26,6 +26,7 @@ pub mod placement;
 pub mod plan;
 pub mod proposal;
 pub mod records;
+pub mod restart;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,6 +1,6 @@
 //! Configs of the broker as a whole and of the topics it creates.
 
-use crate::config::definition::ConfigType::{Boolean, Int, Short, String};
+use crate::config::definition::ConfigType::{Boolean, Int, List, Short, String};
 use crate::config::definition::{ConfigDef, Valid};
 
 pub(super) const CONFIGS: &[ConfigDef] = &[
@@ -28,6 +28,16 @@ pub(super) const CONFIGS: &[ConfigDef] = &[
         Valid::Any,
         "Rack, zone or other failure domain that this broker stands in. Clients see it in metadata.",
     ),
+    ConfigDef::new(
+        "cordoned.log.dirs",
+        List,
+        Some(""),
+        Valid::Any,
+        "'*' keeps new replicas away from this broker, such as before it is drained; what it has it keeps \
+         (KIP-1066). Its directory says the same. It has to be set dynamically: those who place replicas know \
+         nothing else.",
+    )
+    .dynamic(),
     ConfigDef::new(
         "auto.create.topics.enable",
         Boolean,

@@ -184,7 +184,7 @@ fn check_assignment(
     }
 }
 
-/// The registered brokers as the placement sees them, those that are shutting down left out.
+/// The registered brokers as the placement sees them, without those that are shutting down or cordoned.
 fn candidates(image: &Image) -> Vec<Candidate> {
     let candidate = |broker: &Arc<super::Broker>| {
         let load = image.load(broker.broker_id);
@@ -196,8 +196,10 @@ fn candidates(image: &Image) -> Vec<Candidate> {
             leader_count: load.preferred_leaders,
         }
     };
-    let stays = |broker: &&Arc<super::Broker>| !broker.in_controlled_shutdown;
-    image.brokers().filter(stays).map(candidate).collect()
+    let is_taken = |broker: &&Arc<super::Broker>| {
+        !broker.in_controlled_shutdown && !image.is_cordoned(broker.broker_id)
+    };
+    image.brokers().filter(is_taken).map(candidate).collect()
 }
 
 /// Checks that a manual assignment has a broker that can lead from the start.

@@ -129,6 +129,13 @@ impl Image {
         self.broker_configs.get(&id).map(AsRef::as_ref)
     }
 
+    /// Whether a broker is given no new replicas (KIP-1066). What it has it keeps.
+    pub fn is_cordoned(&self, id: i32) -> bool {
+        let configs = self.broker_configs(id);
+        let cordoned = configs.and_then(|configs| configs.get("cordoned.log.dirs"));
+        cordoned.is_some_and(|directories| !directories.trim().is_empty())
+    }
+
     /// Brokers that have dynamic configs of their own, by id.
     pub fn brokers_with_configs(&self) -> impl Iterator<Item = i32> {
         self.broker_configs.keys().copied()

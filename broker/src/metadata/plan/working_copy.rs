@@ -77,8 +77,9 @@ impl<'a> WorkingCopy<'a> {
         let brokers: Vec<i32> = ids.into_iter().collect();
         let rack = |id: &i32| image.broker(*id).map(|broker| broker.rack.as_deref());
         let is_target = |place: &Place| {
-            let broker = image.broker(brokers[*place]);
-            broker.is_some_and(|broker| broker.is_active() && !drained.contains(&broker.broker_id))
+            let id = brokers[*place];
+            let is_active = image.broker(id).is_some_and(|broker| broker.is_active());
+            is_active && !image.is_cordoned(id) && !drained.contains(&id)
         };
         let count = brokers.len();
         let mut copy = WorkingCopy {

@@ -102,6 +102,7 @@ impl BenchTopic {
         if self.temporary {
             let request = DeleteTopicRequest {
                 topic: self.name.to_string(),
+                ..DeleteTopicRequest::default()
             };
             client.delete_topic(request).await?;
         }

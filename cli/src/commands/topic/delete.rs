@@ -27,6 +27,7 @@ pub async fn run(context: &Context, args: DeleteArgs) -> Result<(), Failure> {
     for topic in args.topics {
         let request = DeleteTopicRequest {
             topic: topic.clone(),
+            ..DeleteTopicRequest::default()
         };
         let deleted = match client.delete_topic(request).await {
             Ok(_) => true,

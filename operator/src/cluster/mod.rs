@@ -1,0 +1,1 @@
+//! The cluster controller: makes what a `Cluster` asks for.

@@ -1,0 +1,1 @@
+//! The topic controller: makes what a `Topic` asks for.
