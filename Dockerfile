@@ -5,20 +5,21 @@ ARG BUILDER=docker.io/library/rust:1.95-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILDER} AS build
-# Where the sources are while they are compiled. Cargo compiles anew what has moved.
+# Where the sources, Cargo's downloads and what it compiles are. Cargo compiles anew what has moved.
 ARG SOURCES=/src
+ARG DOWNLOADS=/cache/cargo
+ARG TARGET=/cache/target
 WORKDIR ${SOURCES}
 COPY . .
-# The caches are not part of the image: a second build compiles only what has changed.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/target \
+# The cache is not part of the image: a second build compiles only what has changed.
+RUN --mount=type=cache,target=/cache \
     set -e; \
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-/target}"; \
+    export CARGO_HOME="$DOWNLOADS" CARGO_TARGET_DIR="$TARGET"; \
     for package in fjord-broker fjord-operator fjord-cli; do cargo build --release --locked -p "$package"; done; \
     mkdir -p /image/usr/bin /image/usr/share/doc/fjord; \
-    for binary in fjord-broker fjord-operator fjord; do strip -o "/image/usr/bin/$binary" "$CARGO_TARGET_DIR/release/$binary"; done; \
+    for binary in fjord-broker fjord-operator fjord; do strip -o "/image/usr/bin/$binary" "$TARGET/release/$binary"; done; \
     cp LICENSE NOTICE /image/usr/share/doc/fjord/; \
-    install -d -m 0755 -o 65532 -g 65532 /image/var/lib/fjord
+    install -d -o 65532 -g 65532 /image/var/lib/fjord
 
 FROM ${BASE}
 ARG VERSION=0.1.0

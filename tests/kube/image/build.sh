@@ -58,7 +58,7 @@ builder_image() {
   mkdir -p "$root"/{usr,etc,tmp,root}
   for link in bin sbin lib lib64; do [ ! -L "/$link" ] || ln -s "$(readlink "/$link")" "$root/$link"; done
   cp /etc/passwd /etc/group "$root/etc/"
-  image builder "$root" scratch "ENV PATH=$PATH HOME=$HOME CARGO_HOME=$cargo RUSTUP_HOME=$rustup CARGO_TARGET_DIR=$target"
+  image builder "$root" scratch "ENV PATH=$PATH HOME=$HOME RUSTUP_HOME=$rustup"
 }
 
 image() { # image NAME DIRECTORY BASE INSTRUCTION...: the directory on top of another image
@@ -79,7 +79,8 @@ build_fjord() {
   done
   version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$project/Cargo.toml")
   bud "${mounts[@]}" -t localhost/fjord:test --build-arg BASE=localhost/base --build-arg BUILDER=localhost/builder \
-    --build-arg SOURCES="$project" --build-arg VERSION="$version" --build-arg REVISION="$(git -C "$project" rev-parse HEAD)" "$project"
+    --build-arg SOURCES="$project" --build-arg DOWNLOADS="$cargo" --build-arg TARGET="$target" \
+    --build-arg VERSION="$version" --build-arg REVISION="$(git -C "$project" rev-parse HEAD)" "$project"
   mkdir "$work/nothing"
   image fjord:next "$work/nothing" localhost/fjord:test "LABEL org.opencontainers.image.version=$version-next"
   push fjord:test fjord
