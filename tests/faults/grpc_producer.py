@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from harness.load.history import Writer
 from harness.protos import pb
 
-from .history import Writer
-
 if TYPE_CHECKING:
-    from .load import Arguments
+    from harness.load.client import Arguments
 
 IN_FLIGHT = 5
 """Batches under way, of which a broker remembers that many."""

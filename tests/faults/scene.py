@@ -4,9 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.cluster import Member, Partition, wait_for
+from harness.load.checker import Place, violations
+from harness.load.clients import GROUP
 
-from .checker import Place, violations
-from .clients import GROUP, Clients
+from .clients import clients
 from .cluster import RemoteCluster
 from .network import OBSERVER, Network
 
@@ -51,7 +52,7 @@ class Scene:
         self.create(PLAIN, {"NumPartitions": PARTITIONS, "ReplicationFactor": REPLICAS}, 1)
         self.wait_whole()
         topics = {SAFE: PARTITIONS, PLAIN: PARTITIONS}
-        self.clients = Clients(self.network, self.cluster, self._directory / "clients", topics)
+        self.clients = clients(self.network, self.cluster, self._directory / "clients", topics)
         self._stack.callback(self.clients.close)
         self.clients.wait_progress()
         return self

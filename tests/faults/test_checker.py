@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from .checker import RULES, outcome, violations
+from harness.load.checker import RULES, outcome, violations
 
 TOPIC, GROUP = "t", "g"
 

@@ -148,6 +148,16 @@ def networks() -> None:
         debian("iproute2", "nftables", "util-linux", "mount")
 
 
+def kube() -> None:
+    """The programs of a Kubernetes cluster. Where one is given, or there can be none, the tests say so."""
+    if "KUBECONFIG" in os.environ or sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    debian("etcd-server", "containerd", "runc", "containernetworking-plugins", "buildah")
+    debian("iproute2", "iptables", "openssl", "util-linux", "gcc", "libc6-dev")
+    go_compiler()
+    run(TESTS / "kube/rig/build.sh")
+
+
 def cxx() -> None:
     """A C++ compiler, which the fuzzers' runtime is built with."""
     if not shutil.which("c++"):

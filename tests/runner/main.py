@@ -23,6 +23,8 @@ FAILURE_LINES = 150
 # The closing lines of the runners in use, each with the number of tests that passed, failed and were skipped.
 CARGO_LINE = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
 PYTEST_LINE = re.compile(r"^(?=.* in [\d.]+s)(?=.*\b(?:passed|failed|error|skipped))=*\s*(.*)$", re.MULTILINE)
+SKIP_LINE = re.compile(r"^SKIPPED \[\d+\] [^ ]+: (.*)$", re.MULTILINE)
+ONLY_LONG = "only with --long"
 PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 _running: set[subprocess.Popen] = set()
@@ -168,8 +170,17 @@ def summary(outcomes: list[Outcome], seconds: float) -> None:
         print(f"{row}  {outcome.note}".rstrip())
     print(f"all steps together took {seconds:.0f} s\n")
     total = sum((outcome.counts for outcome in outcomes), Counts())
+    for name, reason in skip_reasons(outcomes):
+        print(f"{name}: skipped: {reason}")
     skipped = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{skipped}", flush=True)
+
+
+def skip_reasons(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    """Why steps left something out that belongs to this form; in none of their words twice."""
+    logs = {each.step.name: log_path(each.step) for each in outcomes if each.counts.skipped and log_path(each.step).exists()}
+    found = [(name, reason) for name, path in logs.items() for reason in SKIP_LINE.findall(path.read_text(errors="replace"))]
+    return [each for each in dict.fromkeys(found) if each[1] != ONLY_LONG]
 
 
 def interrupt(*_) -> None:

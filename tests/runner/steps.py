@@ -121,6 +121,7 @@ STEPS = [
         groups=EVERY,
     ),
     Step("build-cli", always(cargo("build", "--release", "-p", "fjord-cli")), after=BUILD),
+    Step("build-operator", always(cargo("build", "--release", "-p", "fjord-operator")), after=BUILD),
     Step("format", always(["cargo", "fmt", "--all", "--check"]), groups=CHECK),
     Step(
         "python",
@@ -144,6 +145,7 @@ STEPS = [
     Step("cluster", pytest("cluster"), (install.python,), BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("faults", with_networks(pytest("faults")), (install.python, install.networks), BUILD),
+    Step("kube", pytest("kube"), (install.python, install.kube), (*BUILD, "build-cli", "build-operator")),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
     Step(
@@ -160,7 +162,7 @@ STEPS = [
 
 if PEER_IS_KAFKA:
     # It has no gRPC API, and is one broker here.
-    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "cluster", "faults", "benches")]
+    STEPS = [step for step in STEPS if step.name not in ("grpc", "cli", "build-cli", "cluster", "faults", "kube", "benches")]
 if PEER_IS_KAFKA or "FJORD_BROKER" in os.environ:
     # The broker is another one, so there is nothing to build.
     STEPS = [step for step in STEPS if step.name != "build"]

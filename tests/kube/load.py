@@ -1,0 +1,68 @@
+"""A load in a pod, with the checker of its history: `harness.load`, started and ended by kubectl."""
+
+import json
+
+from harness.cluster import Pending, wait_for
+
+from .kubectl import Kubectl
+
+STOP = "import os, signal; os.kill(1, signal.SIGTERM)"
+MEMORY = "2Gi"
+
+
+class Load:
+    """A producer, a group of consumers, and in the end a verdict."""
+
+    def __init__(self, kubectl: Kubectl, image: str, name: str, bootstrap: str, topics: dict[str, int], **options):
+        """`options` are those of `harness.load`; `node` is where the pod runs, if that matters."""
+        self._kubectl, self.name = kubectl, name
+        node = options.pop("node", None)
+        arguments = json.dumps({"bootstrap": bootstrap, "topics": topics, **options})
+        kubectl.apply(pod(name, image, ["harness.load", arguments], node))
+        kubectl.wait("pod", name, "it runs", lambda found: found["status"]["phase"] == "Running")
+
+    def progress(self) -> dict[str, int]:
+        """How many records are acknowledged, consumed and failed so far."""
+        lines = self._kubectl.logs(self.name, "--tail", "1").splitlines()
+        return json.loads(lines[0])["progress"] if lines else {"acknowledged": 0, "consumed": 0, "failed": 0}
+
+    def wait_acknowledged(self, more: int, timeout_s: float = 60) -> None:
+        """Waits until so many records more are acknowledged than now."""
+        wanted = self.progress()["acknowledged"] + more
+
+        def there() -> bool:
+            if (found := self.progress())["acknowledged"] < wanted:
+                raise Pending(f"{found} of {wanted}")
+            return True
+
+        wait_for(f"{self.name} goes on", there, timeout_s)
+
+    def finish(self, timeout_s: float = 240) -> dict:
+        """Ends the clients, and returns the verdict on everything that they did and saw."""
+        self._kubectl.execute(self.name, "/usr/bin/python3", "-c", STOP)
+        ended = lambda found: found["status"]["phase"] in ("Succeeded", "Failed")  # noqa: E731
+        self._kubectl.wait("pod", self.name, "it ends", ended, timeout_s)
+        last = self._kubectl.logs(self.name, "--tail", "1")
+        assert last.startswith('{"verdict"'), self._kubectl.logs(self.name, "--tail", "50")
+        return json.loads(last)["verdict"]
+
+
+def pod(name: str, image: str, arguments: list[str], node: str | None = None) -> dict:
+    """A pod that runs once, under the restricted Pod Security Standard."""
+    container = {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": arguments,
+        "resources": {"limits": {"memory": MEMORY}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": security,
+        "containers": [container],
+    }
+    placed = {"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {**spec, **placed}}
