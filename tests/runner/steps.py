@@ -109,6 +109,8 @@ SANITIZER = (("RUSTC_BOOTSTRAP", "1"),)
 PYTHON_CODE = [str(TESTS), str(REPOSITORY / "benches")]
 CLIENT_NEEDS = (install.python, install.kcat, install.librdkafka, install.node, install.go)
 PYTHON_NEEDS = (install.python, install.kcat)
+# Those of the tests of Kubernetes that need no cluster.
+CHART = tuple(str(path.relative_to(TESTS)) for path in sorted((TESTS / "kube").glob("test_chart*.py")))
 
 STEPS = [
     Step(
@@ -121,7 +123,7 @@ STEPS = [
         groups=EVERY,
     ),
     Step("build-cli", always(cargo("build", "--release", "-p", "fjord-cli")), after=BUILD),
-    Step("build-operator", always(cargo("build", "--release", "-p", "fjord-operator")), after=BUILD),
+    Step("build-operator", always(cargo("build", "--release", "-p", "fjord-operator")), after=BUILD, groups=("long",)),
     Step("format", always(["cargo", "fmt", "--all", "--check"]), groups=CHECK),
     Step(
         "python",
@@ -145,7 +147,14 @@ STEPS = [
     Step("cluster", pytest("cluster"), (install.python,), BUILD),
     Step("crash", with_mounts(pytest("crash")), (install.python, install.file_systems), BUILD),
     Step("faults", with_networks(pytest("faults")), (install.python, install.networks), BUILD),
-    Step("kube", pytest("kube"), (install.python, install.kube), (*BUILD, "build-cli", "build-operator")),
+    Step("chart", pytest(*CHART), (install.python, install.kube)),
+    Step(
+        "kube",
+        pytest("kube"),
+        (install.python, install.kube),
+        (*BUILD, "build-cli", "build-operator"),
+        groups=("long",),
+    ),
     Step("hostile", pytest("hostile"), (install.python,), BUILD),
     Step("java", pytest("java"), (install.python, install.java), BUILD),
     Step(
