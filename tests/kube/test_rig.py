@@ -81,7 +81,7 @@ def test_there_is_no_shell(kube, kubectl):
         kubectl.execute("broker", "/bin/sh", "-c", "true")
 
 
-def test_brokers_are_spread_over_zones_and_keep_their_volumes(kube, kubectl, start):
+def test_brokers_are_spread_over_zones_and_keep_their_volumes(rig, kubectl, start):
     start(3)
     pods = kubectl.list("pods", "app=broker")
     zones = {each["metadata"]["labels"].get("topology.kubernetes.io/zone") for each in pods}
@@ -115,7 +115,8 @@ def test_a_load_tells_what_was_lost(kubectl, start, load):
     load = load("load", BOOTSTRAP, {"orders": 1})
     load.wait_acknowledged(100)
     kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "delete", "orders")
-    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "1")
+    # The producer may have made it again already.
+    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "1", "--if-not-exists")
     load.wait_acknowledged(100)
     assert load.finish()["wrong"]["lost"] > 0
 

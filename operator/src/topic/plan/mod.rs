@@ -164,7 +164,7 @@ pub fn plan(spec: &TopicSpec, status: &TopicStatus, observed: &Observed, was_mov
         None if known.is_some() && !corrects => plan.drift.push(Difference::Missing),
         None => match spec.replication_factor {
             Some(asked) if asked > observed.brokers => {
-                plan.obstacles.push(not_enough(observed, asked))
+                plan.obstacles.push(not_enough(observed, asked));
             }
             _ => plan.steps.push(Step::Create),
         },
