@@ -6,6 +6,7 @@
 //!                       ├──► configs:  which change while brokers run, which are no good
 //!                       ├──► resources (pure) ──► apply: only what differs
 //!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
+//!                       ├──► repair (pure)    ──► replace: a lost broker by an empty one
 //!                       ├──► scaling (pure) ──► scale: votes, drains, balance
 //!                       └──► status (pure)    ──► written if it changed
 //! ```
@@ -18,9 +19,14 @@ pub mod identity;
 #[cfg(test)]
 mod identity_tests;
 pub mod image;
+pub mod lost;
 pub mod names;
 pub mod observed;
 pub mod reconcile;
+pub mod repair;
+pub mod replace;
+#[cfg(test)]
+mod replace_tests;
 pub mod resources;
 pub mod restart;
 #[cfg(test)]
