@@ -112,7 +112,7 @@ def test_what_would_be_lost_with_a_disk_is_told(cluster, apis):
     assert risks(api, 2, lost=True) == []
     api.topics.CreateTopic(pb.CreateTopicRequest(topic="alone", partitions=3, replication_factor=1))
     topics = wait_for("the new topic", lambda: cluster.agreed().get("alone"))
-    [alone] = [index for index, partition in topics.items() if partition.replicas == [2]]
+    [alone] = [index for index, partition in topics.items() if partition.replicas == (2,)]
     expected = [(pb.RESTART_RISK_KIND_LOST_RECORDS, alone, [], 1)]
     assert risks(api, 2, lost=True) == expected
     assert risks(api, 2) == []
