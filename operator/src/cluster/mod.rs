@@ -5,9 +5,9 @@
 //!                       ├──► observed: pods, claims, and what the brokers say
 //!                       ├──► configs:  which change while brokers run, which are no good
 //!                       ├──► resources (pure) ──► apply: only what differs
-//!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
+//!                       ├──► scaling (pure)   ──► scale: votes, drains, balance
 //!                       ├──► repair (pure)    ──► replace: a lost broker by an empty one
-//!                       ├──► scaling (pure) ──► scale: votes, drains, balance
+//!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
 //!                       └──► status (pure)    ──► written if it changed
 //! ```
 
@@ -24,6 +24,8 @@ pub mod names;
 pub mod observed;
 pub mod reconcile;
 pub mod repair;
+#[cfg(test)]
+mod repair_tests;
 pub mod replace;
 #[cfg(test)]
 mod replace_tests;

@@ -138,6 +138,10 @@ async fn only_what_was_meant_is_deleted_the_claim_first() {
     };
     assert!(claim.ends_with("/persistentvolumeclaims/data-orders-1") && claim_uid == "claim");
     assert!(pod.ends_with("/pods/orders-1") && pod_uid == "pod");
+    // An operator that stopped after it had deleted the claim is followed by one that goes on.
+    let [pod, mut claim] = objects("pod", "claim");
+    claim["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(deletions([pod, claim]).await.len(), 2);
     assert!(deletions(objects("anew", "claim")).await.is_empty());
     assert!(deletions(objects("pod", "anew")).await.is_empty());
     let [mut pod, claim] = objects("pod", "claim");
