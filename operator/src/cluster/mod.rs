@@ -5,7 +5,7 @@
 //!                       ├──► observed: pods, claims, and what the brokers say
 //!                       ├──► configs:  which change while brokers run, which are no good
 //!                       ├──► resources (pure) ──► apply: only what differs
-//!                       ├──► scaling (pure)   ──► scale: votes, drains, balance
+//!                       ├──► scaling (pure)   ──► scale: votes, cordons; moves: drains, balance
 //!                       ├──► repair (pure)    ──► replace: a lost broker by an empty one
 //!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
 //!                       └──► status (pure)    ──► written if it changed
@@ -20,6 +20,7 @@ pub mod identity;
 mod identity_tests;
 pub mod image;
 pub mod lost;
+pub mod moves;
 pub mod names;
 pub mod observed;
 pub mod reconcile;
