@@ -39,9 +39,9 @@ def brokers(api: Api) -> dict[int, object]:
     return {each.broker: each for each in api.cluster.DescribeCluster(pb.DescribeClusterRequest()).brokers}
 
 
-def risks(api: Api, *ids: int) -> list[tuple]:
-    """What would be at risk without these brokers."""
-    found = api.cluster.CheckRestart(pb.CheckRestartRequest(brokers=ids, max_risks=1000))
+def risks(api: Api, *ids: int, lost: bool = False) -> list[tuple]:
+    """What would be at risk without these brokers, or if they came back with empty disks."""
+    found = api.cluster.CheckRestart(pb.CheckRestartRequest(brokers=ids, max_risks=1000, lost=lost))
     assert found.risk_count == len(found.risks)
     return [(each.kind, each.partition, sorted(each.left), each.needed) for each in found.risks]
 
@@ -103,6 +103,25 @@ def test_restarts_are_checked(cluster, apis):
     cluster.start(2)
     wait_for("nothing is at risk", lambda: risks(api, 1) == [])
     assert brokers(api)[2].out_of_sync == 0
+
+
+def test_what_would_be_lost_with_a_disk_is_told(cluster, apis):
+    """Whether the broker runs does not matter, only whether another replica has it all."""
+    api = apis(cluster[0])
+    create(api, cluster, **{"min.insync.replicas": "2"})
+    assert risks(api, 2, lost=True) == []
+    api.topics.CreateTopic(pb.CreateTopicRequest(topic="alone", partitions=3, replication_factor=1))
+    topics = wait_for("the new topic", lambda: cluster.agreed().get("alone"))
+    [alone] = [index for index, partition in topics.items() if partition.replicas == (2,)]
+    expected = [(pb.RESTART_RISK_KIND_LOST_RECORDS, alone, [], 1)]
+    assert risks(api, 2, lost=True) == expected
+    assert risks(api, 2) == []
+    cluster[2].stop()
+    wait_for("broker 2 is fenced", lambda: brokers(api)[2].fenced)
+    assert risks(api, 2, lost=True) == expected
+    api.topics.DeleteTopic(pb.DeleteTopicRequest(topic="alone"))
+    wait_for("nothing would be lost", lambda: risks(api, 2, lost=True) == [])
+    cluster.start(2)
 
 
 def test_a_cordoned_broker_gets_nothing_new(cluster, apis):

@@ -38,7 +38,7 @@ pub fn checked(
         );
         return Err(error::status(&error));
     }
-    let risks = risks(image, &brokers, voters, defaults);
+    let risks = risks(image, &brokers, request.lost, voters, defaults);
     let max_risks = match request.max_risks {
         0 => DEFAULT_MAX_RISKS,
         some => usize::try_from(some).unwrap_or(usize::MAX),
@@ -76,6 +76,13 @@ fn told(risk: Risk) -> RestartRisk {
             partition: count(index),
             left,
             needed: count(needed),
+        },
+        Risk::LostRecords { topic, index } => RestartRisk {
+            kind: RestartRiskKind::LostRecords.into(),
+            topic,
+            partition: count(index),
+            left: Vec::new(),
+            needed: 1,
         },
     }
 }

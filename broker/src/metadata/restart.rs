@@ -3,6 +3,9 @@
 //! A risk is told only if waiting could end it. A partition with no more replicas than `min.insync.replicas` cannot be
 //! spared by any order of restarts, so it must not keep brokers from ever being restarted; neither can the vote of
 //! the only voter.
+//!
+//! Brokers that come back with empty disks are another matter: whatever only they have is told, also of those that
+//! have been down for long.
 
 use std::collections::BTreeSet;
 
@@ -32,19 +35,37 @@ pub enum Risk {
         /// `min.insync.replicas`.
         needed: usize,
     },
+    /// No other replica of a partition is in sync: its records would be gone with the disks.
+    LostRecords {
+        /// The topic's name.
+        topic: String,
+        /// The partition's index.
+        index: usize,
+    },
 }
 
-/// The risks of restarting `brokers` at the same time, the worst first.
+/// The risks of restarting `brokers` at the same time, the worst first. `lost`: they come back with empty disks.
 pub fn risks(
     image: &Image,
     brokers: &BTreeSet<i32>,
+    lost: bool,
     voters: &[i32],
     defaults: ElectionDefaults,
 ) -> Vec<Risk> {
-    let mut risks: Vec<Risk> = quorum_risk(image, brokers, voters).into_iter().collect();
+    let mut risks = Vec::from_iter(quorum_risk(image, brokers, lost, voters));
     let (mut leaderless, mut under_min) = (Vec::new(), Vec::new());
     for (topic, index, partition) in image.partitions() {
         let affected = |id: &i32| brokers.contains(id);
+        if lost
+            && partition.replicas.iter().any(affected)
+            && partition.in_sync_replicas.iter().all(affected)
+        {
+            risks.push(Risk::LostRecords {
+                topic: topic.name.to_string(),
+                index,
+            });
+            continue;
+        }
         if !partition.in_sync_replicas.iter().any(affected) {
             continue;
         }
@@ -69,14 +90,16 @@ pub fn risks(
     risks
 }
 
-fn quorum_risk(image: &Image, brokers: &BTreeSet<i32>, voters: &[i32]) -> Option<Risk> {
+/// A voter that is only away comes back with its vote. One that has forgotten it has to be voted out by a majority.
+fn quorum_risk(image: &Image, brokers: &BTreeSet<i32>, lost: bool, voters: &[i32]) -> Option<Risk> {
     let affected = |id: &&i32| brokers.contains(id);
     voters.iter().find(affected)?;
     let needed = voters.len() / 2 + 1;
     let runs = |id: &i32| image.broker(*id).is_some_and(|broker| !broker.fenced);
     let mut left = remaining(voters, brokers);
     left.retain(runs);
-    (left.len() < needed && needed < voters.len()).then_some(Risk::NoQuorum { left, needed })
+    (left.len() < needed && (lost || needed < voters.len()))
+        .then_some(Risk::NoQuorum { left, needed })
 }
 
 fn remaining(ids: &[i32], without: &BTreeSet<i32>) -> Vec<i32> {
@@ -117,12 +140,21 @@ mod tests {
     }
 
     fn check(image: &Image, brokers: &[i32], voters: &[i32]) -> Vec<String> {
+        told(image, brokers, false, voters)
+    }
+
+    fn check_lost(image: &Image, brokers: &[i32], voters: &[i32]) -> Vec<String> {
+        told(image, brokers, true, voters)
+    }
+
+    fn told(image: &Image, brokers: &[i32], lost: bool, voters: &[i32]) -> Vec<String> {
         let brokers = brokers.iter().copied().collect();
         let told = |risk: Risk| match risk {
             Risk::NoQuorum { left, needed } => format!("quorum {left:?} of {needed}"),
             Risk::Partition { left, needed, .. } => format!("t {left:?} of {needed}"),
+            Risk::LostRecords { topic, index } => format!("{topic}/{index} lost"),
         };
-        risks(image, &brokers, voters, CONDITIONS.election)
+        risks(image, &brokers, lost, voters, CONDITIONS.election)
             .into_iter()
             .map(told)
             .collect()
@@ -158,5 +190,27 @@ mod tests {
         let image = without(&image_with_brokers(4), 0);
         assert_eq!(check(&image, &[1], &[0, 1, 2]), ["quorum [2] of 2"]);
         assert!(check(&image, &[3], &[0, 1, 2]).is_empty());
+    }
+
+    #[test]
+    fn what_only_a_lost_broker_has_is_told_whether_it_runs_or_not() {
+        let in_sync = image(&[0, 1, 2], 2);
+        assert!(check_lost(&in_sync, &[1], &[0, 1, 2]).is_empty());
+        assert!(check_lost(&without(&in_sync, 1), &[1], &[0, 1, 2]).is_empty());
+        let last = without(&without(&without(&in_sync, 0), 2), 1);
+        assert!(check(&last, &[1], &[]).is_empty());
+        assert_eq!(check_lost(&last, &[1], &[]), ["t/0 lost"]);
+        let only = image(&[1], 1);
+        assert_eq!(check_lost(&only, &[1], &[]), ["t/0 lost"]);
+        assert_eq!(check_lost(&without(&only, 1), &[1], &[]), ["t/0 lost"]);
+        assert!(check_lost(&without(&only, 1), &[2], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_forgotten_vote_takes_a_majority_of_the_others() {
+        let image = without(&image_with_brokers(4), 1);
+        assert!(check_lost(&image, &[1], &[0, 1, 2]).is_empty());
+        assert_eq!(check_lost(&image, &[1], &[0, 1]), ["quorum [0] of 2"]);
+        assert_eq!(check_lost(&image, &[1], &[1]), ["quorum [] of 1"]);
     }
 }

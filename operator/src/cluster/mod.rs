@@ -5,8 +5,9 @@
 //!                       ├──► observed: pods, claims, and what the brokers say
 //!                       ├──► configs:  which change while brokers run, which are no good
 //!                       ├──► resources (pure) ──► apply: only what differs
+//!                       ├──► scaling (pure)   ──► scale: votes, cordons; moves: drains, balance
+//!                       ├──► repair (pure)    ──► replace: a lost broker by an empty one
 //!                       ├──► rollout (pure)   ──► restart: one broker, after asking the others
-//!                       ├──► scaling (pure) ──► scale: votes, drains, balance
 //!                       └──► status (pure)    ──► written if it changed
 //! ```
 
@@ -18,9 +19,17 @@ pub mod identity;
 #[cfg(test)]
 mod identity_tests;
 pub mod image;
+pub mod lost;
+pub mod moves;
 pub mod names;
 pub mod observed;
 pub mod reconcile;
+pub mod repair;
+#[cfg(test)]
+mod repair_tests;
+pub mod replace;
+#[cfg(test)]
+mod replace_tests;
 pub mod resources;
 pub mod restart;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 
+use super::resources::pod::VOLUME;
 use crate::{FIELD_MANAGER, api::Cluster};
 
 /// The label that names the cluster of a pod, a claim, or anything else that the operator makes.
@@ -18,6 +19,8 @@ pub const CLUSTER_ID_ANNOTATION: &str = "fjord.dev/cluster-id";
 pub const FORMED_ANNOTATION: &str = "fjord.dev/formed";
 /// The annotation of pods that says what they were made from.
 pub const TEMPLATE_ANNOTATION: &str = "fjord.dev/template";
+/// The annotation of pods and claims with which somebody asks for another, empty broker in place of this one.
+pub const REPLACE_ANNOTATION: &str = "fjord.dev/replace";
 
 /// The port for Kafka's clients inside of Kubernetes.
 pub const KAFKA_PORT: i32 = 9092;
@@ -62,6 +65,12 @@ impl Names {
     #[must_use]
     pub fn pod(&self, broker: i32) -> String {
         format!("{}-{broker}", self.cluster)
+    }
+
+    /// The claim of a broker's volume.
+    #[must_use]
+    pub fn claim(&self, broker: i32) -> String {
+        format!("{VOLUME}-{}", self.pod(broker))
     }
 
     /// A broker's service for clients outside.

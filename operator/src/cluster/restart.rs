@@ -21,9 +21,23 @@ const RISKS_TOLD: u32 = 5;
 ///
 /// They do not answer.
 pub async fn blockers(client: &Client, broker: i32) -> fjord_client::Result<Vec<String>> {
+    check(client, broker, false).await
+}
+
+/// Asks the brokers what would be at risk if one of them came back with an empty disk.
+///
+/// # Errors
+///
+/// They do not answer.
+pub async fn lost_blockers(client: &Client, broker: i32) -> fjord_client::Result<Vec<String>> {
+    check(client, broker, true).await
+}
+
+async fn check(client: &Client, broker: i32, lost: bool) -> fjord_client::Result<Vec<String>> {
     let request = CheckRestartRequest {
         brokers: vec![broker],
         max_risks: RISKS_TOLD,
+        lost,
     };
     client
         .check_restart(request)
@@ -62,14 +76,7 @@ pub async fn restart(
         &format!("restarting broker {broker}: {reason}"),
     )
     .await;
-    let parameters = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    api.delete(&name, &parameters).await?;
+    api.delete(&name, &only(uid)).await?;
     context.metrics.restarts.inc();
     info!(
         namespace = names.namespace,
@@ -78,6 +85,18 @@ pub async fn restart(
         "restarting a broker"
     );
     Ok(())
+}
+
+/// Deletes an object only if it is the one with this unique id.
+#[must_use]
+pub fn only(uid: &str) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    }
 }
 
 /// Writes an event about a cluster. One that cannot be written is no reason to do anything else.

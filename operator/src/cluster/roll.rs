@@ -121,7 +121,9 @@ fn planned(broker: i32, pod: &ObservedPod, wanted: &Template, dynamic: &BTreeSet
     }
 }
 
-fn told(view: &BrokersView) -> Brokers {
+/// What the brokers say, for planners.
+#[must_use]
+pub fn told(view: &BrokersView) -> Brokers {
     let brokers = &view.cluster.brokers;
     let out_of_sync = brokers
         .iter()

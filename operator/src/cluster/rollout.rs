@@ -122,6 +122,9 @@ fn risk(risk: &RestartRisk) -> String {
             format!("the quorum would have {left} voters of {needed} that it needs")
         }
         RestartRiskKind::NoLeader => format!("{partition} would have no leader"),
+        RestartRiskKind::LostRecords => {
+            format!("{partition} has no other replica in sync, and would lose records")
+        }
         RestartRiskKind::UnderMinInSync | RestartRiskKind::Unspecified => {
             format!("{partition} would have {left} replicas in sync of {needed} that it needs")
         }

@@ -12,7 +12,6 @@ use tracing::info;
 
 use super::{
     names::{CLUSTER_ID_ANNOTATION, FORMED_ANNOTATION, Names, index},
-    resources::pod::VOLUME,
     stores::Stores,
 };
 
@@ -21,8 +20,7 @@ use super::{
 pub fn claims(stores: &Stores, names: &Names) -> Vec<std::sync::Arc<PersistentVolumeClaim>> {
     let ours = |claim: &PersistentVolumeClaim| {
         claim.namespace().as_ref() == Some(&names.namespace)
-            && index(claim)
-                .is_some_and(|broker| claim.name_any() == format!("{VOLUME}-{}", names.pod(broker)))
+            && index(claim).is_some_and(|broker| claim.name_any() == names.claim(broker))
     };
     stores.claims.state_filter(ours)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use listeners::{ExternalListener, ExternalType, Listeners};
 pub use pod::PodOptions;
-pub use policies::{Approval, Rack, Rebalance, RebalanceMode, Rolling};
+pub use policies::{Approval, Rack, Rebalance, RebalanceMode, Repair, RepairMode, Rolling};
 pub use status::{BrokerStatus, ClusterStatus, Plan, PlanKind};
 pub use storage::{Retention, Storage, VolumeRetention};
 
@@ -91,6 +91,10 @@ pub struct ClusterSpec {
     pub resources: Option<ResourceRequirements>,
     /// What the brokers' pods have besides.
     #[serde(default)]
+    #[x_kube(validation = (
+        "!has(self.annotations) || !self.annotations.exists(name, name.startsWith('fjord.dev/'))",
+        "annotations that begin with fjord.dev/ are the operator's business"
+    ))]
     pub pod: PodOptions,
     /// Failure domains: partitions have their replicas in several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +105,10 @@ pub struct ClusterSpec {
     /// When replicas move because some brokers have more than others.
     #[serde(default)]
     pub rebalance: Rebalance,
-    /// Only says in the status what would be done to brokers that run: restarts, and replicas that would move.
+    /// What becomes of a broker whose volume is lost.
+    #[serde(default)]
+    pub repair: Repair,
+    /// Only says in the status what would be done to brokers: restarts, replicas that would move, repairs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub plan_only: bool,
     /// The hash of the plan that may be carried out, from the status, where an approval is asked for.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(JsonSchema, Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodOptions {
-    /// Annotations.
+    /// Annotations; those that begin with `fjord.dev/` are the operator's business.
+    #[schemars(extend("maxProperties" = 250))]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Labels.

@@ -66,3 +66,35 @@ pub enum RebalanceMode {
     #[default]
     Automatic,
 }
+
+/// What becomes of a broker whose volume is lost, with its disk or its node.
+#[derive(JsonSchema, Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Repair {
+    /// Whether it is replaced by an empty one, which copies what the others have.
+    pub mode: RepairMode,
+    /// How many seconds a volume has to be out of reach of all nodes before it is lost: a node that only starts anew
+    /// comes back sooner.
+    #[schemars(range(min = 0, max = 604_800))]
+    pub after: i32,
+}
+
+impl Default for Repair {
+    fn default() -> Self {
+        Self {
+            mode: RepairMode::default(),
+            after: 300,
+        }
+    }
+}
+
+/// Whether brokers are replaced.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum RepairMode {
+    /// Only those whose pod or claim has the annotation `fjord.dev/replace: "true"`, or once `approve` names the plan's
+    /// hash.
+    Manual,
+    /// By themselves, too.
+    #[default]
+    Automatic,
+}

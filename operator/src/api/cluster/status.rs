@@ -105,4 +105,6 @@ pub enum PlanKind {
     Balance,
     /// Brokers give away what they have, to be removed.
     Drain,
+    /// A broker whose volume is lost is replaced by an empty one.
+    Repair,
 }

@@ -20,7 +20,7 @@ use super::{
     names::Names,
     observed::{self, BrokersView, ObservedPod},
     resources::Blueprint,
-    roll,
+    roll::{self, Rolled},
     scale::{Scale, Scaled},
     stores::Stores,
 };
@@ -163,7 +163,12 @@ impl<'a> Look<'a> {
         self.apply(&blueprint).await?;
         self.settle_volumes(&blueprint).await;
         let context = &self.shell.context;
-        let rolled = roll::roll(context, &blueprint, &sight.pods, sight.answering()).await?;
+        let replaced = self.repair(&sight, pods_now).await?;
+        let rolled = match replaced.under_way {
+            true => Rolled::default(),
+            false => roll::roll(context, &blueprint, &sight.pods, sight.answering()).await?,
+        };
+        self.findings.extend(replaced.findings);
         self.findings.extend(rolled.findings);
         let forming = (!status.formed).then(|| {
             (
@@ -173,10 +178,11 @@ impl<'a> Look<'a> {
         });
         let starting = (!sight.all_ready(pods_now))
             .then(|| ("Starting", "not all brokers are ready".to_owned()));
-        let progress = forming.or(rolled.progress).or(scaled.progress).or(starting);
+        let progress = forming.or(replaced.progress).or(rolled.progress);
+        let progress = progress.or(scaled.progress).or(starting);
         // While no broker is ready there is nobody to ask: what happens to pods is told by the watches.
         let busy = progress.is_some() && sight.any_ready();
-        let plan = rolled.plan.or(scaled.plan);
+        let plan = replaced.plan.or(rolled.plan).or(scaled.plan);
         self.tell(&sight, plan, progress).await?;
         Ok(Some(if busy { BUSY } else { SETTLED }))
     }

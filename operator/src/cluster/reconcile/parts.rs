@@ -6,13 +6,14 @@ use fjord_client::Client as BrokerClient;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::reflector::ObjectRef;
 
-use super::{Look, ReconcileError};
+use super::{Look, ReconcileError, Sight};
 use crate::{
     api::ClusterStatus,
     cluster::{
         apply::apply,
-        configs,
+        configs, lost,
         observed::BrokersView,
+        replace::{Repair, Replaced},
         resources::{
             Blueprint, config_map, disruption_budget, network_policy, service_account, services,
             stateful_set,
@@ -177,5 +178,19 @@ impl Look<'_> {
                 &refused.join("; "),
             );
         }
+    }
+
+    /// Replaces a broker whose volume is lost, if there is one and that is safe.
+    pub(super) async fn repair(&self, sight: &Sight, pods_now: i32) -> kube::Result<Replaced> {
+        let repair = Repair {
+            context: &self.shell.context,
+            cluster: &self.cluster,
+            names: &self.names,
+            pods_now,
+            pods: &sight.pods,
+            volumes: &lost::volumes(&self.shell.stores, &self.names),
+            brokers: sight.answering().filter(|_| self.status().formed),
+        };
+        repair.step().await
     }
 }

@@ -101,9 +101,11 @@ impl Look<'_> {
 
     /// Events of what goes wrong, once for each sentence.
     async fn warn_of(&self, status: &ClusterStatus) {
-        const WARNED_OF: [&str; 4] = [
+        const WARNED_OF: [&str; 6] = [
             "RollBlocked",
             "ScaleBlocked",
+            "RepairNeeded",
+            "RepairBlocked",
             "ConfigInvalid",
             "VolumesRefused",
         ];
