@@ -14,12 +14,15 @@ use fjord_operator::{
     metrics::Metrics,
     topic,
 };
+use http::Request;
 use kube::{
-    Client,
+    Client, Config,
+    client::{Body, ClientBuilder},
     runtime::events::{Recorder, Reporter},
 };
 use tokio::{net::TcpListener, signal::unix};
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -127,10 +130,8 @@ fn start_logging(arguments: &Run) -> anyhow::Result<()> {
 async fn run(arguments: Run) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
-    let client = Client::try_default()
-        .await
-        .context("no way to Kubernetes")?;
     let metrics = Metrics::default();
+    let client = client(&metrics).await.context("no way to Kubernetes")?;
     let listener = TcpListener::bind(listen_address(&arguments.metrics_listen)?).await?;
     info!(address = %listener.local_addr()?, "serving metrics and probes");
     let served = metrics.router();
@@ -161,18 +162,22 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     outcome
 }
 
+/// A way to the API server on which requests are counted.
+async fn client(metrics: &Metrics) -> anyhow::Result<Client> {
+    let requests = metrics.requests.clone();
+    let counts = MapRequestLayer::new(move |request: Request<Body>| {
+        requests.inc();
+        request
+    });
+    let config = Config::infer().await?;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&counts).build())
+}
+
 /// Runs the controllers until they are told to stop.
 async fn control(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     context.metrics.leader.set(1);
-    let topics = topic::run(
-        context.client.clone(),
-        Arc::clone(&context.brokers),
-        &context.settings.namespaces,
-        context.recorder.clone(),
-        topic::Pace::default(),
-        stop.clone(),
-    );
-    futures::join!(topics, cluster::run(context.clone(), stop.clone()));
+    let topics = topic::run(context.clone(), topic::Pace::default(), stop.clone());
+    futures::join!(topics, cluster::run(context, stop));
     Ok(())
 }
 

@@ -43,6 +43,8 @@ pub struct Metrics {
     pub failures: Family<ByKind, Counter>,
     /// How long it took, in seconds.
     pub duration: Family<ByKind, Histogram>,
+    /// How many requests were sent to the API server.
+    pub requests: Counter,
     /// How many brokers were restarted to be changed.
     pub restarts: Counter,
     /// 1 while this process leads.
@@ -60,6 +62,7 @@ impl Default for Metrics {
         let reconciliations = Family::default();
         let failures = Family::default();
         let duration = Family::new_with_constructor(durations as fn() -> Histogram);
+        let requests = Counter::default();
         let restarts = Counter::default();
         let leader = Gauge::default();
         let registered = &mut registry;
@@ -75,6 +78,8 @@ impl Default for Metrics {
             seconds,
             Family::clone(&duration),
         );
+        let text = "Requests to the API server";
+        registered.register("api_requests", text, Counter::clone(&requests));
         let text = "Brokers that were restarted to be changed";
         registered.register("broker_restarts", text, Counter::clone(&restarts));
         let text = "Whether this process leads";
@@ -84,6 +89,7 @@ impl Default for Metrics {
             reconciliations,
             failures,
             duration,
+            requests,
             restarts,
             leader,
             stopping: Arc::default(),

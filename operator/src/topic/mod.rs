@@ -22,17 +22,21 @@ use std::{
 };
 
 use futures::{StreamExt, future::join_all, stream};
-use kube::{
-    Client,
-    runtime::{Controller, controller, events::Recorder, reflector, reflector::ObjectRef, watcher},
+use kube::runtime::{
+    Controller,
+    controller::{self, Action},
+    reflector::{self, ObjectRef},
+    watcher,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     api::{Cluster, Topic},
     brokers::{Brokers, grpc_address},
+    context,
+    metrics::{Kind, Metrics},
 };
 
 pub mod carry_out;
@@ -84,6 +88,7 @@ pub struct Context {
     watched: Watched,
     views: Mutex<HashMap<ObjectRef<Cluster>, Arc<View>>>,
     pace: Pace,
+    metrics: Metrics,
     shutdown: CancellationToken,
 }
 
@@ -116,15 +121,10 @@ impl Context {
     }
 }
 
-/// Sees to Topics until `shutdown`, in these namespaces, or in all if there are none.
-pub async fn run(
-    client: Client,
-    brokers: Arc<Brokers>,
-    namespaces: &[String],
-    recorder: Recorder,
-    pace: Pace,
-    shutdown: CancellationToken,
-) {
+/// Sees to Topics until `shutdown`.
+pub async fn run(shared: context::Context, pace: Pace, shutdown: CancellationToken) {
+    let namespaces = &shared.settings.namespaces;
+    let client = shared.client;
     let topics = watched::apis::<Topic>(&client, namespaces);
     let controllers: Vec<Controller<Topic>> = topics
         .into_iter()
@@ -139,14 +139,15 @@ pub async fn run(
         })
         .unzip();
     let context = Arc::new(Context {
-        resources: Resources::new(client, recorder),
-        brokers,
+        resources: Resources::new(client, shared.recorder),
+        brokers: shared.brokers,
         watched: Watched {
             topics: controllers.iter().map(Controller::store).collect(),
             clusters: stores,
         },
         views: Mutex::default(),
         pace,
+        metrics: shared.metrics,
         shutdown: shutdown.clone(),
     });
     let (wake, woken) = watch::channel(());
@@ -179,7 +180,7 @@ async fn control(
         .reconcile_all_on(wakes)
         .graceful_shutdown_on(context.shutdown.clone().cancelled_owned())
         .run(
-            reconcile::reconcile,
+            look,
             |topic, error, _| reconcile::on_error(&topic, error),
             Arc::clone(context),
         )
@@ -192,6 +193,15 @@ async fn control(
             std::future::ready(())
         })
         .await;
+}
+
+async fn look(topic: Arc<Topic>, context: Arc<Context>) -> Result<Action, reconcile::Error> {
+    let begin = Instant::now();
+    let outcome = reconcile::reconcile(topic, Arc::clone(&context)).await;
+    let seconds = begin.elapsed().as_secs_f64();
+    let metrics = &context.metrics;
+    metrics.observe(Kind::Topic, seconds, outcome.is_err());
+    outcome
 }
 
 /// A duration up to a quarter longer or shorter, always the same for one name: what is due for many names is not due at

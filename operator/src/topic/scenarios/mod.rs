@@ -32,6 +32,7 @@ use super::{
 use crate::{
     api::{Cluster, Topic},
     brokers::Brokers,
+    metrics::Metrics,
 };
 
 mod api_server;
@@ -79,6 +80,7 @@ impl World {
             },
             views: Mutex::default(),
             pace: Pace::default(),
+            metrics: Metrics::default(),
             shutdown: CancellationToken::new(),
         };
         let mut world = Self {
