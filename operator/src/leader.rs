@@ -1,7 +1,8 @@
 //! One of several operators leads: the one that holds a lease. The others wait.
 
 use anyhow::Context as _;
-use kube::Client;
+use k8s_openapi::api::coordination::v1;
+use kube::{Api, Client, api::DeleteParams};
 use kube_lease_manager::LeaseManagerBuilder;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -67,4 +68,18 @@ pub async fn lead<Work: Future<Output = anyhow::Result<()>>>(
         task.await.context("the lease's task ended")??;
     }
     outcome
+}
+
+/// Takes a lease away that nobody will want any more.
+///
+/// # Errors
+///
+/// The API server refuses, or is not reached.
+pub async fn remove(client: Client, lease: &Lease) -> anyhow::Result<()> {
+    let leases: Api<v1::Lease> = Api::namespaced(client, &lease.namespace);
+    match leases.delete(&lease.name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error).context("the lease cannot be removed"),
+        Ok(_) => Ok(()),
+    }
 }

@@ -38,6 +38,8 @@ struct Arguments {
 enum Command {
     /// Looks after Cluster and Topic resources.
     Run(Run),
+    /// Lets go of all Topics after the operator was uninstalled, so that they can be deleted without it.
+    Release(Release),
     /// Writes the definitions of the custom resources.
     Crds {
         /// The directory to write them to.
@@ -48,15 +50,31 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Run {
-    /// The namespaces whose resources are looked after, separated by commas; all unless set.
-    #[arg(long, env = "FJORD_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
-    watch_namespaces: Vec<String>,
+    #[command(flatten)]
+    place: Place,
     /// The image of brokers whose cluster names none: usually the operator's own.
     #[arg(long, env = "FJORD_OPERATOR_IMAGE")]
     image: String,
     /// The domain of services, such as cluster.local. Unless set, names are looked up as in any pod.
     #[arg(long, env = "FJORD_OPERATOR_CLUSTER_DOMAIN")]
     cluster_domain: Option<String>,
+    /// Where metrics and probes are served, HOST:PORT; an empty host is every interface.
+    #[arg(long, env = "FJORD_OPERATOR_METRICS_LISTEN", default_value = ":8080")]
+    metrics_listen: String,
+}
+
+#[derive(Debug, Args)]
+struct Release {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What every process that looks at resources is told.
+#[derive(Debug, Args)]
+struct Place {
+    /// The namespaces whose resources are looked after, separated by commas; all unless set.
+    #[arg(long, env = "FJORD_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
     /// The lease that the leading one of several operators holds.
     #[arg(
         long,
@@ -70,9 +88,6 @@ struct Run {
     /// Who this is to other operators, usually the pod's name.
     #[arg(long, env = "POD_NAME", default_value = "fjord-operator")]
     identity: String,
-    /// Where metrics and probes are served, HOST:PORT; an empty host is every interface.
-    #[arg(long, env = "FJORD_OPERATOR_METRICS_LISTEN", default_value = ":8080")]
-    metrics_listen: String,
     /// The form of log lines.
     #[arg(
         long,
@@ -86,6 +101,16 @@ struct Run {
     log_level: String,
 }
 
+impl Place {
+    fn lease(&self) -> Lease {
+        Lease {
+            name: self.lease_name.clone(),
+            namespace: self.lease_namespace.clone(),
+            identity: self.identity.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -96,13 +121,20 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Crds { dir } => write_crds(&dir),
         Command::Run(arguments) => {
-            start_logging(&arguments)?;
-            tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?
-                .block_on(run(arguments))
+            start_logging(&arguments.place)?;
+            runtime()?.block_on(run(arguments))
+        }
+        Command::Release(Release { place }) => {
+            start_logging(&place)?;
+            runtime()?.block_on(release(place))
         }
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 fn write_crds(directory: &PathBuf) -> anyhow::Result<()> {
@@ -114,7 +146,7 @@ fn write_crds(directory: &PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_logging(arguments: &Run) -> anyhow::Result<()> {
+fn start_logging(arguments: &Place) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log_level).context("--log-level")?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -139,24 +171,20 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
 
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
-        instance: Some(arguments.identity.clone()),
+        instance: Some(arguments.place.identity.clone()),
     };
     let context = Context {
         client: client.clone(),
         brokers: Arc::new(Brokers::default()),
         recorder: Recorder::new(client.clone(), reporter),
         settings: Settings {
-            namespaces: arguments.watch_namespaces,
+            namespaces: arguments.place.watch_namespaces.clone(),
             image: arguments.image,
             domain: arguments.cluster_domain,
         },
         metrics: metrics.clone(),
     };
-    let lease = Lease {
-        name: arguments.lease_name,
-        namespace: arguments.lease_namespace,
-        identity: arguments.identity,
-    };
+    let lease = arguments.place.lease();
     let outcome = leader::lead(client, lease, stop, |stop| control(context, stop)).await;
     metrics.stop();
     outcome
@@ -171,6 +199,20 @@ async fn client(metrics: &Metrics) -> anyhow::Result<Client> {
     });
     let config = Config::infer().await?;
     Ok(ClientBuilder::try_from(config)?.with_layer(&counts).build())
+}
+
+/// Lets go of all Topics. It takes the lease first, so that no operator that is about to stop holds on to them again,
+/// and the lease away at last.
+async fn release(place: Place) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let client = client(&Metrics::default())
+        .await
+        .context("no way to Kubernetes")?;
+    let namespaces = &place.watch_namespaces;
+    let let_go = async |_| Ok(topic::release::release(&client, namespaces).await?);
+    leader::lead(client.clone(), place.lease(), stop, let_go).await?;
+    leader::remove(client.clone(), &place.lease()).await
 }
 
 /// Runs the controllers until they are told to stop.

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,13 @@ class Cluster:
     images: Images
     programs: str
     """The folders with kubectl and Helm, as in PATH."""
-    is_rig: bool
+    state: Path | None
+    """Where the rig keeps what it has; None for a cluster that is not one."""
+
+    @property
+    def is_rig(self) -> bool:
+        """Whether it is on this machine, and the tests may do to its nodes what they like."""
+        return self.state is not None
 
     def program(self, name: str) -> Path:
         """Where kubectl, helm3 or helm4 is."""
@@ -53,6 +60,33 @@ class Cluster:
     def put_back(self, node: int) -> None:
         """Ends that."""
         subprocess.run(["ip", "link", "set", f"fjk-veth{node}", "up"], check=True)
+
+    @contextmanager
+    def lost(self, node: int) -> Iterator[None]:
+        """A node of the rig dies with all that runs on it, and comes back in the end as one that nobody knows."""
+        record = self.state / f"pids/kubelet-{node}"
+        kubelet = int(record.read_text())
+        command = Path(f"/proc/{kubelet}/cmdline").read_bytes().split(b"\0")[:-1]
+        os.kill(kubelet, signal.SIGKILL)
+        wait_for(f"all on node {node} is dead", lambda: self._kill_pods(node))
+        try:
+            yield
+        finally:
+            inside = ["setsid", "nsenter", f"--net=/run/netns/fjk-{node}"]
+            with open(self.state / f"log/kubelet-{node}.log", "ab") as log:
+                again = subprocess.Popen([*inside, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            record.write_text(str(again.pid))
+            self.kubectl.wait_condition("node", f"node-{node}", "Ready")
+
+    def _kill_pods(self, node: int) -> bool:
+        """Kills what runs in a node's pods; there may be more meanwhile."""
+        groups = [group for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/*") for group in Path("/").glob(f"{top[1:]}/fjk-{node}")]
+        files = [file for group in groups for file in group.rglob("cgroup.procs")]
+        found = {int(pid) for file in files for pid in file.read_text().split()}
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not found
 
 
 def program(name: str, path: str) -> Path:
@@ -86,7 +120,7 @@ def cluster() -> Iterator[Cluster]:
         images = Images(*(os.environ[name] for name in ("FJORD_IMAGE", "FJORD_NEXT_IMAGE", "FJORD_CLIENTS_IMAGE")))
         path = os.environ["PATH"]
         kubectl = Kubectl(program("kubectl", path), Path(os.environ["KUBECONFIG"]))
-        yield Cluster(kubectl, images, path, is_rig=False)
+        yield Cluster(kubectl, images, path, state=None)
         return
     programs, archives = (_last_line(HERE / part / "build.sh") for part in ("rig", "image"))
     state = Path(tempfile.mkdtemp(prefix="fjord-rig-"))
@@ -95,7 +129,7 @@ def cluster() -> Iterator[Cluster]:
         subprocess.run([HERE / "rig/import-image.sh", state, *sorted(archives.glob("*.tar"))], check=True)
         images = Images("localhost/fjord:test", "localhost/fjord:next", "localhost/fjord-clients:test")
         kubectl = Kubectl(program("kubectl", str(programs)), state / "admin.kubeconfig")
-        yield Cluster(kubectl, images, f"{programs}:{os.environ['PATH']}", is_rig=True)
+        yield Cluster(kubectl, images, f"{programs}:{os.environ['PATH']}", state)
     finally:
         subprocess.run([HERE / "rig/down.sh", state], check=True)
 

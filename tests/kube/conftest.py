@@ -4,11 +4,15 @@ import itertools
 
 import pytest
 
+from .brokers import Brokers
 from .cluster import Cluster, cluster, obstacle
+from .figures import Figures
 from .kubectl import Kubectl
 from .load import Load
+from .release import Release
 
 _numbers = itertools.count(1)
+_figures = Figures()
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +53,37 @@ def load(kube, kubectl):
         return Load(kubectl, kube.images.clients, name, bootstrap, topics, **options)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def release(kube) -> Release:
+    """The operator, installed by Helm."""
+    installed = Release(kube, "helm3")
+    installed.install(kube.images.fjord)
+    yield installed
+    installed.uninstall()
+
+
+@pytest.fixture
+def brokers(release, kubectl):
+    """Makes Clusters: `brokers(replicas=3)`. They are gone, with what is theirs, when the test ends."""
+    made = []
+
+    def make(name: str = "demo", **spec) -> Brokers:
+        made.append(Brokers(kubectl, name, **spec))
+        return made[-1]
+
+    yield make
+    for each in made:
+        kubectl("delete", "topics.fjord.dev,clusters.fjord.dev", "--all", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """What was measured on the way; told at the end of the run."""
+    return _figures
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in _figures.lines:
+        terminalreporter.write_line(f"measured: {line}")

@@ -57,3 +57,15 @@ app.kubernetes.io/component: operator
 
 {{/* Where the operator serves metrics and health. */}}
 {{- define "fjord.httpPort" -}}8080{{- end -}}
+
+{{/* Who a pod is, for the lease. */}}
+{{- define "fjord.podEnvironment" -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- end -}}

@@ -35,7 +35,7 @@
   verbs: [create, patch]
 {{- end -}}
 
-{{/* One of the operator's roles and its binding, from {root, name, namespace, rules}: without a namespace they are the whole cluster's. */}}
+{{/* A role and its binding to an account, from {root, name, namespace, account, annotations, rules}: without a namespace they are the whole cluster's. */}}
 {{- define "fjord.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (ne .namespace "") }}
 apiVersion: rbac.authorization.k8s.io/v1
@@ -47,6 +47,10 @@ metadata:
   {{- end }}
   labels:
     {{- include "fjord.labels" .root | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 rules:
   {{- .rules | nindent 2 }}
 ---
@@ -59,13 +63,17 @@ metadata:
   {{- end }}
   labels:
     {{- include "fjord.labels" .root | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
   name: {{ .name }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "fjord.serviceAccountName" .root }}
+    name: {{ .account }}
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
@@ -78,4 +86,19 @@ subjects:
   resources: [leases]
   resourceNames: [{{ include "fjord.fullname" . }}]
   verbs: [get, patch]
+{{- end -}}
+
+{{/* What letting go of Topics takes, once the operator is gone. */}}
+{{- define "fjord.releaseRules" -}}
+- apiGroups: [fjord.dev]
+  resources: [topics]
+  verbs: [list, patch]
+{{- end -}}
+
+{{- define "fjord.releaseLeaseRules" -}}
+{{ include "fjord.leaseRules" . }}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "fjord.fullname" . }}]
+  verbs: [delete]
 {{- end -}}

@@ -46,6 +46,7 @@ pub mod findings;
 pub mod health;
 pub mod plan;
 pub mod reconcile;
+pub mod release;
 pub mod resources;
 pub mod status;
 pub mod survey;
