@@ -114,13 +114,3 @@ class Brokers:
         """What events with this reason say."""
         events = self.kubectl.list("events.events.k8s.io")
         return [each.get("note", "") for each in events if each.get("reason") == reason]
-
-    def wait_event(self, reason: str) -> list[str]:
-        """Waits until there is an event with this reason."""
-
-        def there() -> list[str]:
-            if not (found := self.events(reason)):
-                raise Pending(f"no event says {reason}")
-            return found
-
-        return wait_for(f"an event {reason}", there)

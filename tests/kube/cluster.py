@@ -80,7 +80,8 @@ class Cluster:
 
     def _kill_pods(self, node: int) -> bool:
         """Kills what runs in a node's pods; there may be more meanwhile."""
-        groups = [group for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/*") for group in Path("/").glob(f"{top[1:]}/fjk-{node}")]
+        hierarchies = Path("/sys/fs/cgroup")
+        groups = [*hierarchies.glob(f"fjk-{node}"), *hierarchies.glob(f"*/fjk-{node}")]
         files = [file for group in groups for file in group.rglob("cgroup.procs")]
         found = {int(pid) for file in files for pid in file.read_text().split()}
         for pid in found:

@@ -74,7 +74,7 @@ def brokers(release, kubectl):
         return made[-1]
 
     yield make
-    for each in made:
+    if made:
         kubectl("delete", "topics.fjord.dev,clusters.fjord.dev", "--all", "--wait=false")
 
 

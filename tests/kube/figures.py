@@ -12,7 +12,9 @@ class Figures:
 
     def tell(self, what: str, **values) -> None:
         """Notes some numbers."""
-        told = ", ".join(f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
+        told = ", ".join(
+            f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+        )
         self.lines.append(f"{what}: {told}")
 
     @contextmanager

@@ -46,7 +46,7 @@ def test_another_image(kube, demo, load, figures):
     verdict = under.finish()
     faultless(verdict)
     figures.tell("under it", **{name: verdict[name] for name in ("p50_ms", "p99_ms", "p99_9_ms", "max_ms", "acknowledged")})
-    told = demo.events("RollingRestart")
+    told = demo.events("BrokerRestart")
     assert len(told) == 3, told
     assert all(kube.images.next in each for each in told)
 
@@ -56,7 +56,7 @@ def test_configs_that_brokers_take_while_they_run(demo):
     demo.apply(config={**SAFE, "log.retention.ms": "86400000"})
 
     def taken() -> bool:
-        configs = demo.json("config", "describe", "--broker", "1")
+        configs = demo.json("config", "describe", "--broker-id", "1")
         values = {each["name"]: each["value"] for each in configs}
         if values.get("log.retention.ms") != "86400000":
             raise Pending(f"log.retention.ms is {values.get('log.retention.ms')}")
@@ -76,7 +76,7 @@ def test_configs_that_take_a_restart(demo, load):
     demo.wait_settled()
     assert not set(pods.values()) & set(demo.pods().values())
     faultless(under.finish())
-    assert any("num.network.threads" in each for each in demo.events("RollingRestart"))
+    assert any("num.network.threads" in each for each in demo.events("BrokerRestart"))
 
 
 @pytest.mark.parametrize(

@@ -88,5 +88,5 @@ def test_the_scale_subresource(demo):
 
 
 def test_a_volume_becomes_no_smaller(demo):
-    with pytest.raises(KubectlFailed, match="(?i)storage|shrink|smaller"):
+    with pytest.raises(KubectlFailed, match=r"(?i)storage|shrink|smaller"):
         demo.apply(storage={"size": "500Mi"})
