@@ -1,6 +1,6 @@
 //! The binary `fjord-operator`.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +58,14 @@ struct Run {
     /// The domain of services, such as cluster.local. Unless set, names are looked up as in any pod.
     #[arg(long, env = "FJORD_OPERATOR_CLUSTER_DOMAIN")]
     cluster_domain: Option<String>,
+    /// How often the configs of a topic are compared with its resource, in seconds.
+    #[arg(
+        long,
+        env = "FJORD_OPERATOR_DRIFT_INTERVAL",
+        default_value = "300",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    drift_interval: u64,
     /// Where metrics and probes are served, HOST:PORT; an empty host is every interface.
     #[arg(long, env = "FJORD_OPERATOR_METRICS_LISTEN", default_value = ":8080")]
     metrics_listen: String,
@@ -185,7 +193,11 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     };
     let lease = arguments.place.lease();
-    let outcome = leader::lead(client, lease, stop, |stop| control(context, stop)).await;
+    let pace = topic::Pace {
+        round: Duration::from_secs(arguments.drift_interval),
+        ..topic::Pace::default()
+    };
+    let outcome = leader::lead(client, lease, stop, |stop| control(context, pace, stop)).await;
     metrics.stop();
     outcome
 }
@@ -216,9 +228,13 @@ async fn release(place: Place) -> anyhow::Result<()> {
 }
 
 /// Runs the controllers until they are told to stop.
-async fn control(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
+async fn control(
+    context: Context,
+    pace: topic::Pace,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     context.metrics.leader.set(1);
-    let topics = topic::run(context.clone(), topic::Pace::default(), stop.clone());
+    let topics = topic::run(context.clone(), pace, stop.clone());
     futures::join!(topics, cluster::run(context, stop));
     Ok(())
 }

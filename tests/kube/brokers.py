@@ -2,8 +2,6 @@
 
 import json
 
-from harness.cluster import Pending, wait_for
-
 from .kubectl import Kubectl, Object, condition_of
 
 KIND = "clusters.fjord.dev"

@@ -37,7 +37,7 @@ class Release:
     def install(self, image: str, **values) -> None:
         """Installs it, or changes it to these values."""
         repository, tag = image.rsplit(":", 1)
-        values = {"image": {"repository": repository, "tag": tag}, **values}
+        values = {"image": {"repository": repository, "tag": tag}, "driftIntervalSeconds": 10, **values}
         with tempfile.TemporaryDirectory() as directory:
             file = Path(directory) / "values.yaml"
             file.write_text(yaml.safe_dump(values))
