@@ -42,7 +42,7 @@ def kubectl(kube, request) -> Kubectl:
     report = getattr(request.node, "report_call", None)
     if report is None or report.failed:
         print(within.story())
-    kube.kubectl.delete("namespace", namespace, wait=False)
+    kube.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture

@@ -22,11 +22,6 @@ def demo(brokers) -> Brokers:
     return made
 
 
-def described(demo: Brokers, topic: str) -> dict:
-    """A topic, as the brokers have it."""
-    return demo.json("topic", "describe", topic)
-
-
 def names(demo: Brokers) -> set[str]:
     """The topics that the brokers have."""
     return {each["topic"] for each in demo.json("topic", "list")}
