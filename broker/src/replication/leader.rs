@@ -249,7 +249,7 @@ impl Session {
                     end: follow.log_end,
                 };
                 if !replica.follower_begins(&link, at, leader_epoch, monotonic_ms()) {
-                    return Err("this broker does not lead the partition any more".to_owned());
+                    return Err("the leader's metadata is older or newer".to_owned());
                 }
                 link.mark();
                 place.insert(Followed {

@@ -21,7 +21,7 @@ pub struct FollowerAt {
 
 impl Replica {
     /// A follower begins to follow, with a log that agrees with this one and is on disk before `end`.
-    /// Returns whether this broker leads in that epoch.
+    /// Returns whether this broker leads in that epoch, and knows the follower as a replica.
     pub fn follower_begins(
         self: &Arc<Self>,
         link: &Arc<Link>,
@@ -34,7 +34,10 @@ impl Replica {
                 broker_epoch, end, ..
             } = follower;
             let partition = leadership.in_sync.partition();
-            if partition.leader_epoch != leader_epoch {
+            // A new replica may know of it before the leader does. It has to ask again: where nothing is written, the
+            // leader would not hear of it otherwise.
+            let is_replica = partition.replicas.contains(&link.follower);
+            if partition.leader_epoch != leader_epoch || !is_replica {
                 return false;
             }
             link.set_in_sync(partition.in_sync_replicas.contains(&link.follower));

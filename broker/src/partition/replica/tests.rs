@@ -17,10 +17,11 @@ use fjord_wire::records::{
 };
 use uuid::Uuid;
 
-use super::{Replica, ReplicaOptions, WriteError};
+use super::{FollowerAt, Replica, ReplicaOptions, WriteError};
 use crate::{
     config::{BrokerConfig, Layers, TopicConfig},
     metadata::{Partition, records::LeaderRecoveryState},
+    partition::{Link, Outbox},
 };
 
 const ME: i32 = 1;
@@ -173,4 +174,24 @@ fn what_an_older_leader_says_changes_nothing() {
     }
     let positions = replica.log().positions();
     assert_eq!((positions.log_start, positions.log_end), (0, 5));
+}
+
+#[test]
+fn a_follower_that_the_leader_does_not_know_yet_has_to_ask_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    let replica = replica(&log);
+    let mut state = led_by(ME, 1);
+    replica.set_state(&state, 1, 0);
+    let (outbox, new) = (Arc::new(Outbox::default()), 3);
+    let at = FollowerAt {
+        broker_epoch: 1,
+        end: 0,
+    };
+    let begins = || replica.follower_begins(&Link::new(&outbox, 7, new), at, 1, 0);
+    assert!(!begins());
+    state.replicas.push(new);
+    state.partition_epoch += 1;
+    replica.set_state(&state, 1, 0);
+    assert!(begins());
 }
