@@ -216,5 +216,3 @@ fn spread(duration: Duration, name: &str) -> Duration {
 
 #[cfg(test)]
 mod scenarios;
-#[cfg(test)]
-mod testing;

@@ -1,9 +1,12 @@
-//! Resources for tests.
+//! Resources for tests, and an API server for them.
 
-use kube::{ResourceExt, api::ObjectMeta};
+use kube::api::ObjectMeta;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::api::{Cluster, Topic};
+
+pub mod api_server;
 
 /// A Topic of the cluster `main` in its own namespace.
 pub fn topic(namespace: &str, name: &str) -> Topic {
@@ -42,10 +45,15 @@ fn meta(namespace: &str, name: &str) -> ObjectMeta {
     }
 }
 
-/// The status and reason of a condition, such as `False NameConflict`.
-pub fn condition(topic: &Topic, type_: &str) -> String {
-    let status = topic.status.as_ref().expect("a status");
-    let found = status.conditions.iter().find(|c| c.type_ == type_);
-    let found = found.unwrap_or_else(|| panic!("{} has no condition {type_}", topic.name_any()));
-    format!("{} {}", found.status, found.reason)
+/// The status and reason of a resource's condition, such as `False NameConflict`.
+pub fn condition(resource: &impl Serialize, type_: &str) -> String {
+    let resource = serde_json::to_value(resource).expect("JSON");
+    let conditions = resource["status"]["conditions"].as_array();
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|c| c["type"] == type_);
+    let found = found.unwrap_or_else(|| panic!("no condition {type_}: {}", resource["status"]));
+    let word = |field: &str| found[field].as_str().unwrap_or_default();
+    format!("{} {}", word("status"), word("reason"))
 }
