@@ -1,12 +1,24 @@
 //! Resources for tests, and an API server for them.
 
-use kube::api::ObjectMeta;
+use std::sync::Arc;
+
+use kube::{api::ObjectMeta, runtime::events::Recorder};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::{Cluster, Topic};
+use crate::{
+    api::{Cluster, Topic},
+    brokers::Brokers,
+    context::{Context, Settings},
+    metrics::Metrics,
+};
 
 pub mod api_server;
+
+use api_server::ApiServer;
+
+/// Nobody listens there.
+pub const NOWHERE: &str = "127.0.0.1:1";
 
 /// A Topic of the cluster `main` in its own namespace.
 pub fn topic(namespace: &str, name: &str) -> Topic {
@@ -42,6 +54,22 @@ fn meta(namespace: &str, name: &str) -> ObjectMeta {
         generation: Some(1),
         resource_version: Some("1".to_owned()),
         ..ObjectMeta::default()
+    }
+}
+
+/// What controllers share, with no brokers that answer.
+pub fn context(server: &ApiServer) -> Context {
+    let client = server.client();
+    Context {
+        client: client.clone(),
+        brokers: Arc::new(Brokers::at(|_| NOWHERE.to_owned())),
+        recorder: Recorder::new(client, "fjord-operator".into()),
+        settings: Settings {
+            namespaces: Vec::new(),
+            image: "fjord:1".to_owned(),
+            domain: None,
+        },
+        metrics: Metrics::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! An API server in memory: versions and conflicts, unique ids, server-side apply by one manager, finalizers, status,
-//! deletions and events are those of the real one. It fails when it is told to.
+//! deletions and events are those of the real one. It fails when it is told to, and a client may delete nothing without
+//! saying which object it means.
 
 mod state;
 

@@ -72,6 +72,7 @@ impl State {
             return refusal(code);
         }
         let answer = match (method, is_status) {
+            (&Method::DELETE, _) if sent["preconditions"]["uid"].is_null() => refusal(400),
             (&Method::DELETE, _) => self.delete(Author::Client, object, sent),
             (_, true) => self.change(object, sent, |there| {
                 there["status"] = sent["status"].clone()

@@ -32,15 +32,12 @@ use crate::{
     api::{Cluster, Topic},
     brokers::Brokers,
     metrics::Metrics,
-    testing::{self, api_server::ApiServer},
+    testing::{self, NOWHERE, api_server::ApiServer},
 };
 
 mod conflicts;
 mod deletions;
 mod random_orders;
-
-/// Nobody listens there.
-const NOWHERE: &str = "127.0.0.1:1";
 
 /// The controller's view of the world, and the world.
 struct World {
