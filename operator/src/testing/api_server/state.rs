@@ -75,7 +75,7 @@ impl State {
             (&Method::DELETE, _) if sent["preconditions"]["uid"].is_null() => refusal(400),
             (&Method::DELETE, _) => self.delete(Author::Client, object, sent),
             (_, true) => self.change(object, sent, |there| {
-                there["status"] = sent["status"].clone()
+                there["status"] = sent["status"].clone();
             }),
             _ if applies => self.apply(object, sent),
             (&Method::PATCH, _) => self.change(object, sent, |there| merge(there, sent)),
