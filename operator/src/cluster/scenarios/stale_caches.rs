@@ -7,6 +7,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 
 use super::{Health, World, kubernetes, main};
+use crate::testing::api_server::Fault;
 
 /// How many pods the stateful set is to have.
 fn replicas(world: &World) -> Option<i32> {
@@ -29,12 +30,16 @@ async fn a_settled_cluster_costs_nothing() {
 async fn what_others_change_is_put_right_once() {
     let mut world = World::founded().await;
     let config_map = world.server.list::<ConfigMap>().pop().expect("the files");
-    world.server.edit(&config_map, |config_map| {
-        config_map.data.get_or_insert_default().clear();
-    });
-    world.settle().await;
-    let after = world.server.get(&config_map).expect("the files");
-    assert_eq!(after.data, config_map.data);
+    // A list to which somebody has added what contradicts the rest is refused when it is applied.
+    for refused in [None, Some(Fault::Refused(422))] {
+        world.server.edit(&config_map, |config_map| {
+            config_map.data.get_or_insert_default().clear();
+        });
+        world.server.fail([refused]);
+        world.settle().await;
+        let after = world.server.get(&config_map).expect("the files");
+        assert_eq!(after.data, config_map.data);
+    }
 }
 
 #[tokio::test]
@@ -110,6 +115,24 @@ async fn a_broker_that_cannot_come_up_is_restarted() {
 }
 
 #[tokio::test]
+async fn brokers_that_cannot_come_up_are_restarted_one_after_the_other() {
+    let (mut world, _) = failing().await;
+    kubernetes::set_health(&world.server, 0, Health::Failing);
+    for _ in 0..2 {
+        world.catch_up();
+        world.look().await;
+    }
+    let first = world.server.list::<Pod>().swap_remove(0);
+    assert!(is_deleted(&world, &first));
+    world.server.remove(&first);
+    world.catch_up();
+    world.look().await;
+    assert_eq!(world.server.take_events(), ["BrokerRestart"]);
+    world.settle().await;
+    assert_eq!(world.server.take_events(), ["BrokerRestart"]);
+}
+
+#[tokio::test]
 async fn a_pod_that_was_made_anew_stays() {
     let (mut world, pod) = failing().await;
     world.server.remove(&pod);
@@ -120,6 +143,7 @@ async fn a_pod_that_was_made_anew_stays() {
         world.look().await;
     }
     assert!(!is_deleted(&world, &anew));
+    assert_eq!(world.server.take_events(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -252,6 +252,7 @@ fn refusal(code: u16) -> Answer {
     let reason = match code {
         404 => "NotFound",
         409 => "Conflict",
+        422 => "Invalid",
         504 => "Timeout",
         _ => "InternalError",
     };
