@@ -53,7 +53,10 @@ where
     }
     let annotations = wanted.annotations_mut();
     annotations.insert(HASH_ANNOTATION.to_owned(), applied);
-    wanted.meta_mut().resource_version = there.and_then(|there| there.resource_version());
+    // The API server takes it for this very object only, as it is known here.
+    let meta = wanted.meta_mut();
+    meta.uid = there.as_ref().and_then(|there| there.uid());
+    meta.resource_version = there.and_then(|there| there.resource_version());
     let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();

@@ -106,6 +106,13 @@ async fn a_cluster_that_was_deleted_and_made_again_has_its_own() {
 /// A founded cluster is deleted, and what belongs to it goes, but for volumes. The cache of Clusters is late.
 async fn deleted() -> World {
     let mut world = World::founded().await;
+    delete(&mut world);
+    world.operator.catch_up_but("Cluster");
+    world
+}
+
+/// Deletes the Cluster, and what belongs to it, but for volumes.
+fn delete(world: &mut World) {
     world.server.delete(&main());
     kubernetes::collect::<StatefulSet>(&world.server);
     kubernetes::collect::<ConfigMap>(&world.server);
@@ -114,8 +121,17 @@ async fn deleted() -> World {
         world.server.remove(&pod);
     }
     world.invariants.check();
-    world.operator.catch_up_but("Cluster");
-    world
+}
+
+#[tokio::test]
+async fn what_is_gone_is_not_changed() {
+    let mut world = World::founded().await;
+    world.edit(|cluster| cluster.spec.image = Some("fjord:2".to_owned()));
+    world.operator.catch_up("Cluster");
+    delete(&mut world);
+    // No cache has heard of it.
+    world.look().await;
+    assert!(is_untouched(&world));
 }
 
 #[tokio::test]
