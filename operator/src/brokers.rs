@@ -16,19 +16,41 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub const GRPC_PORT: u16 = 9192;
 
 /// Where the brokers of a cluster are reached, `HOST:PORT`: its Service for gRPC.
-#[must_use]
-pub fn grpc_address(cluster: &Cluster) -> String {
+fn grpc_address(cluster: &Cluster) -> String {
     let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
     format!("{name}-grpc.{namespace}.svc:{GRPC_PORT}")
 }
 
 /// The brokers of all clusters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Brokers {
+    address: fn(&Cluster) -> String,
     clients: Mutex<HashMap<ObjectRef<Cluster>, Client>>,
 }
 
+impl Default for Brokers {
+    /// The brokers behind the clusters' Services.
+    fn default() -> Self {
+        Self::at(grpc_address)
+    }
+}
+
 impl Brokers {
+    /// Brokers that are reached elsewhere.
+    #[must_use]
+    pub fn at(address: fn(&Cluster) -> String) -> Self {
+        Self {
+            address,
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Where the brokers of a cluster are reached, `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self, cluster: &Cluster) -> String {
+        (self.address)(cluster)
+    }
+
     /// A client of a cluster, whose brokers' gRPC listeners are at `addresses` (`HOST:PORT`, separated by commas).
     ///
     /// # Errors

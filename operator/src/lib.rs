@@ -17,6 +17,8 @@ pub mod cluster;
 pub mod context;
 pub mod leader;
 pub mod metrics;
+#[cfg(test)]
+mod testing;
 pub mod topic;
 
 /// The field manager of every server-side apply.

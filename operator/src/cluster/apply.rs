@@ -26,7 +26,8 @@ const HASH_ANNOTATION: &str = "fjord.dev/applied";
 ///
 /// # Errors
 ///
-/// The API server refuses it, or was not reached.
+/// The API server refuses it, or was not reached. A conflict means that the object is not what `store` says, so that
+/// what was decided by it may be wrong.
 pub async fn apply<K>(client: &Client, store: &Store<K>, mut wanted: K) -> kube::Result<()>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -41,10 +42,10 @@ where
     let value = serde_json::to_value(&wanted).map_err(kube::Error::SerdeError)?;
     let applied = hash(&value.to_string());
     let there = store.get(&ObjectRef::from_obj(&wanted));
-    if let Some(there) = there
+    if let Some(there) = &there
         && there.annotations().get(HASH_ANNOTATION) == Some(&applied)
         && contains(
-            &serde_json::to_value(&*there).map_err(kube::Error::SerdeError)?,
+            &serde_json::to_value(&**there).map_err(kube::Error::SerdeError)?,
             &value,
         )
     {
@@ -52,6 +53,10 @@ where
     }
     let annotations = wanted.annotations_mut();
     annotations.insert(HASH_ANNOTATION.to_owned(), applied);
+    // The API server takes it for this very object only, as it is known here.
+    let meta = wanted.meta_mut();
+    meta.uid = there.as_ref().and_then(|there| there.uid());
+    meta.resource_version = there.and_then(|there| there.resource_version());
     let (name, namespace) = (wanted.name_any(), wanted.namespace().unwrap_or_default());
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();

@@ -1,13 +1,16 @@
 //! The cluster's id: made once, and in the status before anything is made from it.
 //!
 //! Volumes of an earlier cluster of the same name hold its records, and brokers refuse a volume of another cluster. Its
-//! id is in an annotation of the claims, and is taken up again.
+//! id is in an annotation of the claims, and is taken up again, unless they are about to be deleted.
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::{
+    api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{ListParams, PostParams},
 };
 use tracing::info;
@@ -73,6 +76,23 @@ pub fn earlier(claims: &[PersistentVolumeClaim]) -> Result<Earlier, String> {
     })
 }
 
+/// Whether a stateful set is not deleted with an earlier cluster.
+fn stays(set: &StatefulSet, cluster: &Cluster) -> bool {
+    let mut owners = set.owner_references().iter();
+    let of_another = |owner: &OwnerReference| {
+        owner.kind == Cluster::kind(&()) && Some(&owner.uid) != cluster.metadata.uid.as_ref()
+    };
+    set.metadata.deletion_timestamp.is_none() && !owners.any(of_another)
+}
+
+/// Whether a claim is being deleted, or will be with its stateful set: only those that `kept_by` owns stay.
+fn is_going(claim: &PersistentVolumeClaim, kept_by: Option<&str>) -> bool {
+    let mut owners = claim.owner_references().iter();
+    let goes =
+        |owner: &OwnerReference| owner.kind == "StatefulSet" && Some(owner.uid.as_str()) != kept_by;
+    claim.metadata.deletion_timestamp.is_some() || owners.any(goes)
+}
+
 /// The resource as the API server has it, with the cluster's id in its status. What the watches say is not enough for
 /// that: they may be from before the id was made.
 ///
@@ -87,9 +107,8 @@ pub async fn ensure(
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Cluster> = Api::namespaced(client.clone(), &namespace);
     let mut fresh = api.get_status(&cluster.name_any()).await?;
-    let same = fresh.uid() == cluster.uid();
     let known = fresh.status.as_ref();
-    if !same || known.is_some_and(|status| status.cluster_id.is_some()) {
+    if known.is_some_and(|status| status.cluster_id.is_some()) {
         return Ok(fresh);
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
@@ -98,6 +117,19 @@ pub async fn ensure(
     let name = format!("{VOLUME}-{}-", cluster.name_any());
     let of_brokers = |claim: &PersistentVolumeClaim| claim.name_any().starts_with(&name);
     let claims: Vec<_> = claims.items.into_iter().filter(of_brokers).collect();
+    let sets: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
+    let set = sets.get_opt(&cluster.name_any()).await?;
+    let kept_by = set
+        .filter(|set| stays(set, &fresh))
+        .and_then(|set| set.uid());
+    if let Some(claim) = claims
+        .iter()
+        .find(|claim| is_going(claim, kept_by.as_deref()))
+    {
+        let name = claim.name_any();
+        let why = format!("the claim {name} of an earlier cluster of this name is being deleted");
+        return Err(IdentityError::Claims(why));
+    }
     let earlier = earlier(&claims).map_err(IdentityError::Claims)?;
     let adopted = earlier.cluster_id.is_some();
     let new = || Uuid::new_v4().simple().to_string();

@@ -16,8 +16,6 @@ pub mod configs;
 mod controller;
 pub mod hash;
 pub mod identity;
-#[cfg(test)]
-mod identity_tests;
 pub mod image;
 pub mod lost;
 pub mod moves;
@@ -32,12 +30,12 @@ pub mod replace;
 mod replace_tests;
 pub mod resources;
 pub mod restart;
-#[cfg(test)]
-mod restart_tests;
 pub mod roll;
 pub mod rollout;
 pub mod scale;
 pub mod scaling;
+#[cfg(test)]
+mod scenarios;
 pub mod status;
 pub mod stores;
 pub mod template;

@@ -2,63 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, Request, Response};
-use kube::{Client, client::Body, runtime::events::Recorder};
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, Pod},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    jiff::Timestamp,
+};
+use kube::ResourceExt;
 use serde_json::{Value, json};
-use tower_test::mock;
 
 use super::{
     lost::Volume,
-    names::Names,
+    names::{Names, REPLACE_ANNOTATION},
     observed::ObservedPod,
     replace::{Repair, Replaced},
 };
 use crate::{
     api::Cluster,
-    brokers::Brokers,
-    context::{Context, Settings},
-    metrics::Metrics,
+    context::Context,
+    testing::{api_server::ApiServer, context},
 };
 
 /// The pod and the claim of broker 1, which somebody wants to be replaced.
-fn objects(pod_uid: &str, claim_uid: &str) -> [Value; 2] {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "orders-1", "uid": pod_uid, "annotations": {"fjord.dev/replace": "true"}},
-    });
-    let claim = json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data-orders-1", "uid": claim_uid},
-    });
-    [pod, claim]
-}
-
-/// An API server with these. Returns what was deleted, as paths and unique ids.
-async fn serve(
-    mut handle: mock::Handle<Request<Body>, Response<Body>>,
-    [pod, claim]: [Value; 2],
-) -> Vec<(String, Value)> {
-    let mut deletions = Vec::new();
-    while let Some((request, send)) = handle.next_request().await {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path().to_owned();
-        let sent = body.collect_bytes().await.unwrap();
-        let sent: Value = serde_json::from_slice(&sent).unwrap_or_default();
-        let there = match path.contains("/pods/") {
-            true => pod.clone(),
-            false => claim.clone(),
-        };
-        let answer = match parts.method {
-            Method::GET => there,
-            Method::DELETE => {
-                deletions.push((path, sent["preconditions"]["uid"].clone()));
-                there
-            }
-            _ => sent,
-        };
-        send.send_response(Response::new(Body::from(answer.to_string().into_bytes())));
-    }
-    deletions
+fn objects(pod_uid: &str, claim_uid: &str) -> (Pod, PersistentVolumeClaim) {
+    let meta = |name: &str, uid: &str| ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some("shop".to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectMeta::default()
+    };
+    let (mut pod, mut claim) = (Pod::default(), PersistentVolumeClaim::default());
+    pod.metadata = meta("orders-1", pod_uid);
+    pod.annotations_mut()
+        .insert(REPLACE_ANNOTATION.to_owned(), "true".to_owned());
+    claim.metadata = meta("data-orders-1", claim_uid);
+    (pod, claim)
 }
 
 fn cluster(spec: Value) -> Cluster {
@@ -82,23 +59,10 @@ struct Rig {
 
 impl Rig {
     /// The watches have told of the pod `pod` and the claim `claim`.
-    fn new(client: Client, cluster: Cluster) -> Self {
-        let [pod, claim] = objects("pod", "claim");
-        let pod = serde_json::from_value(pod).unwrap();
-        let claim = serde_json::from_value(claim).unwrap();
-        let context = Context {
-            client: client.clone(),
-            brokers: Brokers::default().into(),
-            recorder: Recorder::new(client, "test".into()),
-            settings: Settings {
-                namespaces: Vec::new(),
-                image: "fjord:1".to_owned(),
-                domain: None,
-            },
-            metrics: Metrics::default(),
-        };
+    fn new(server: &ApiServer, cluster: Cluster) -> Self {
+        let (pod, claim) = objects("pod", "claim");
         Self {
-            context,
+            context: context(server),
             cluster,
             pods: [(1, ObservedPod::new(&pod))].into(),
             volumes: [(1, Volume::new(&pod, &claim))].into(),
@@ -120,47 +84,51 @@ impl Rig {
     }
 }
 
-async fn deletions(there: [Value; 2]) -> Vec<(String, Value)> {
-    let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let server = tokio::spawn(serve(handle, there));
-    let rig = Rig::new(Client::new(service, "shop"), cluster(json!({})));
+/// The paths of what is deleted when there are these, in order.
+async fn deletions((pod, claim): (Pod, PersistentVolumeClaim)) -> Vec<String> {
+    let server = ApiServer::default();
+    server.put(&pod);
+    server.put(&claim);
+    let rig = Rig::new(&server, cluster(json!({})));
     let replace = async |repair: Repair<'_>| repair.replace(1, &rig.volumes[&1]).await;
     rig.with(replace).await.unwrap();
-    drop(rig);
-    server.await.unwrap()
+    let requests = server.take_requests().into_iter();
+    let deletions =
+        requests.filter_map(|request| request.strip_prefix("DELETE ").map(str::to_owned));
+    deletions.collect()
 }
 
 #[tokio::test]
 async fn only_what_was_meant_is_deleted_the_claim_first() {
-    let sent = deletions(objects("pod", "claim")).await;
-    let [(claim, claim_uid), (pod, pod_uid)] = &sent[..] else {
-        panic!("{sent:?}");
-    };
-    assert!(claim.ends_with("/persistentvolumeclaims/data-orders-1") && claim_uid == "claim");
-    assert!(pod.ends_with("/pods/orders-1") && pod_uid == "pod");
+    let both = [
+        "/api/v1/namespaces/shop/persistentvolumeclaims/data-orders-1",
+        "/api/v1/namespaces/shop/pods/orders-1",
+    ];
+    assert_eq!(deletions(objects("pod", "claim")).await, both);
     // An operator that stopped after it had deleted the claim is followed by one that goes on.
-    let [pod, mut claim] = objects("pod", "claim");
-    claim["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert_eq!(deletions([pod, claim]).await.len(), 2);
-    assert!(deletions(objects("anew", "claim")).await.is_empty());
-    assert!(deletions(objects("pod", "anew")).await.is_empty());
-    let [mut pod, claim] = objects("pod", "claim");
-    pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert!(deletions([pod, claim.clone()]).await.is_empty());
-    let [mut pod, _] = objects("pod", "claim");
-    pod["metadata"]["annotations"] = json!({});
-    assert!(deletions([pod, claim]).await.is_empty());
+    let going = Some(Time(Timestamp::UNIX_EPOCH));
+    let (pod, mut claim) = objects("pod", "claim");
+    claim.metadata.deletion_timestamp = going.clone();
+    claim.metadata.finalizers = Some(vec!["kubernetes.io/pvc-protection".to_owned()]);
+    assert_eq!(deletions((pod, claim)).await, both);
+    let none = Vec::<String>::new();
+    assert_eq!(deletions(objects("anew", "claim")).await, none);
+    assert_eq!(deletions(objects("pod", "anew")).await, none);
+    let (mut pod, claim) = objects("pod", "claim");
+    pod.metadata.deletion_timestamp = going;
+    assert_eq!(deletions((pod, claim)).await, none);
+    let (mut pod, claim) = objects("pod", "claim");
+    pod.metadata.annotations = None;
+    assert_eq!(deletions((pod, claim)).await, none);
 }
 
-/// What comes of a step while no broker answers; nothing is deleted.
+/// What comes of a step while no broker answers; nothing is asked of the API server.
 async fn step(spec: Value) -> Replaced {
-    let (service, handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let server = tokio::spawn(serve(handle, objects("pod", "claim")));
-    let rig = Rig::new(Client::new(service, "shop"), cluster(spec));
+    let server = ApiServer::default();
+    let rig = Rig::new(&server, cluster(spec));
     let replaced = rig.with(async |repair: Repair<'_>| repair.step().await);
     let replaced = replaced.await.unwrap();
-    drop(rig);
-    assert!(server.await.unwrap().is_empty());
+    assert_eq!(server.take_requests(), Vec::<String>::new());
     replaced
 }
 

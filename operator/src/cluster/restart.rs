@@ -3,13 +3,13 @@
 use fjord_client::{Client, proto::CheckRestartRequest};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Resource,
     api::{DeleteParams, Preconditions},
     runtime::events::{Event, EventType},
 };
 use tracing::info;
 
-use super::{names::Names, rollout::risks};
+use super::{names::Names, observed::ObservedPod, rollout::risks};
 use crate::{api::Cluster, context::Context};
 
 /// How many risks are told.
@@ -45,7 +45,8 @@ async fn check(client: &Client, broker: i32, lost: bool) -> fjord_client::Result
         .map(|check| risks(&check))
 }
 
-/// Deletes a broker's pod, if it is still the one that was meant; its stateful set makes it anew.
+/// Deletes a broker's pod, if it is still the one that was meant, and serves clients if it did so; its stateful set
+/// makes it anew.
 ///
 /// # Errors
 ///
@@ -56,15 +57,16 @@ pub async fn restart(
     names: &Names,
     broker: i32,
     uid: &str,
+    serves: bool,
     difference: &[String],
 ) -> kube::Result<()> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &names.namespace);
     let name = names.pod(broker);
-    // What the watches say may be from before the pod was replaced.
+    // What the watches say may be from before the pod was replaced, or came up after all.
     let there = api.get_opt(&name).await?;
-    let meant =
-        |pod: &Pod| pod.uid().as_deref() == Some(uid) && pod.metadata.deletion_timestamp.is_none();
-    if !there.as_ref().is_some_and(meant) {
+    let there = there.as_ref().map(ObservedPod::new);
+    let meant = |pod: ObservedPod| pod.uid == uid && pod.ready == serves && !pod.deleting;
+    if !there.is_some_and(meant) {
         return Ok(());
     }
     let reason = difference.join("; ");

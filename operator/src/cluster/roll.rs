@@ -103,7 +103,7 @@ pub async fn roll(
         });
     }
     let (cluster, names) = (blueprint.cluster, &blueprint.names);
-    restart::restart(context, cluster, names, broker, &uid, &difference).await?;
+    restart::restart(context, cluster, names, broker, &uid, serves, &difference).await?;
     Ok(Rolled {
         plan: Some(plan),
         progress: Some(("RollingRestart", format!("broker {broker} restarts"))),

@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::topic::testing::{cluster, topic};
+    use crate::testing::{cluster, topic};
 
     fn made(namespace: &str, name: &str, second: i64) -> Arc<Topic> {
         let mut made = topic(namespace, name);

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::{
         api::TopicStatus,
-        topic::testing::{cluster, topic},
+        testing::{cluster, topic},
     };
 
     fn with_policy(deletion_policy: DeletionPolicy) -> Topic {

@@ -34,7 +34,7 @@ use tracing::debug;
 
 use crate::{
     api::{Cluster, Topic},
-    brokers::{Brokers, grpc_address},
+    brokers::Brokers,
     context,
     metrics::{Kind, Metrics},
 };
@@ -99,7 +99,7 @@ impl Context {
         let reference = ObjectRef::from_obj(cluster);
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         let view = views.entry(reference.clone()).or_insert_with(|| {
-            let address = grpc_address(cluster);
+            let address = self.brokers.address(cluster);
             Arc::new(View::new(
                 reference,
                 address,
@@ -216,5 +216,3 @@ fn spread(duration: Duration, name: &str) -> Duration {
 
 #[cfg(test)]
 mod scenarios;
-#[cfg(test)]
-mod testing;

@@ -139,7 +139,7 @@ mod tests {
     use kube::runtime::watcher::Event;
 
     use super::*;
-    use crate::{api::ClusterStatus, topic::testing::cluster};
+    use crate::{api::ClusterStatus, testing::cluster};
 
     #[test]
     fn topics_are_woken_only_by_what_matters_to_them() {

@@ -5,9 +5,10 @@
 mod parts;
 mod tell;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fjord_client::Client as BrokerClient;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{
     ResourceExt,
     runtime::reflector::{ObjectRef, store::WriterDropped},
@@ -26,7 +27,6 @@ use super::{
 };
 use crate::{
     api::{Cluster, ClusterStatus, conditions::Finding},
-    brokers::grpc_address,
     context::Context,
 };
 
@@ -123,12 +123,14 @@ impl<'a> Look<'a> {
     }
 
     async fn take(mut self) -> Result<Option<Duration>, ReconcileError> {
+        // Of what the watches have never shown, something may have become that they do not show either.
+        let is_new = !self.status().formed || self.stateful_set().is_none();
+        if is_new && !self.cluster.spec.paused && !self.has_identity().await? {
+            return Ok(Some(SETTLED));
+        }
         if self.cluster.spec.paused {
             self.pause().await?;
             return Ok(None);
-        }
-        if !self.status().formed && !self.has_identity().await? {
-            return Ok(Some(SETTLED));
         }
         let sight = self.look_around().await;
         if !self.status().formed && self.is_founded(sight.view.as_ref()) {
@@ -187,7 +189,7 @@ impl<'a> Look<'a> {
         Ok(Some(if busy { BUSY } else { SETTLED }))
     }
 
-    /// Makes sure that the cluster has its id. If it cannot have one, that is told.
+    /// Makes sure that the resource is still there and has its id. If it cannot have one, that is told.
     async fn has_identity(&mut self) -> Result<bool, ReconcileError> {
         // The watches may be late, and what follows must not be done for a second time.
         let default = self.shell.context.settings.image.clone();
@@ -195,7 +197,10 @@ impl<'a> Look<'a> {
         match identity::ensure(&self.shell.context.client, &self.cluster, image).await {
             Ok(fresh) => {
                 self.cluster = fresh;
-                Ok(true)
+                Ok(self.cluster.metadata.deletion_timestamp.is_none())
+            }
+            Err(IdentityError::Kubernetes(kube::Error::Api(status))) if status.is_not_found() => {
+                Ok(false)
             }
             Err(IdentityError::Kubernetes(error)) => Err(error.into()),
             Err(IdentityError::Claims(why)) => {
@@ -249,8 +254,9 @@ impl<'a> Look<'a> {
 
     async fn connect(&self) -> Option<BrokerClient> {
         let key = ObjectRef::from_obj(&self.cluster);
-        let address = grpc_address(&self.cluster);
-        match self.shell.context.brokers.client(&key, &address).await {
+        let brokers = &self.shell.context.brokers;
+        let address = brokers.address(&self.cluster);
+        match brokers.client(&key, &address).await {
             Ok(client) => Some(client),
             Err(error) => {
                 debug!(cluster = self.names.cluster, %error, "the brokers do not answer");
@@ -269,10 +275,14 @@ impl<'a> Look<'a> {
 
     /// How many pods there should be now. None is taken away that may have records.
     fn pods_now(&self) -> i32 {
-        let name = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
-        let there = self.shell.stores.stateful_sets.get(&name);
+        let there = self.stateful_set();
         let there = there.and_then(|there| there.spec.as_ref()?.replicas);
         self.cluster.spec.replicas.max(there.unwrap_or_default())
+    }
+
+    fn stateful_set(&self) -> Option<Arc<StatefulSet>> {
+        let name = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
+        self.shell.stores.stateful_sets.get(&name)
     }
 }
 

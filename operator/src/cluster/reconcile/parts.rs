@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fjord_client::Client as BrokerClient;
-use k8s_openapi::api::core::v1::Service;
-use kube::runtime::reflector::ObjectRef;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Service};
+use kube::{Api, core::Status, runtime::reflector::ObjectRef};
 
 use super::{Look, ReconcileError, Sight};
 use crate::{
@@ -153,10 +153,26 @@ impl Look<'_> {
             disruption_budget::build(blueprint),
         )
         .await?;
-        let key = ObjectRef::new(&self.names.cluster).within(&self.names.namespace);
-        let there = stores.stateful_sets.get(&key);
+        let there = self.stateful_set();
+        if there.is_none() {
+            self.make_sure_of_no_stateful_set().await?;
+        }
         let wanted = stateful_set::build(blueprint, there.as_deref());
         apply(client, &stores.stateful_sets, wanted).await
+    }
+
+    /// Fails with a conflict if there is a stateful set after all: it may have more pods than would be applied.
+    async fn make_sure_of_no_stateful_set(&self) -> kube::Result<()> {
+        let (client, namespace) = (self.shell.context.client.clone(), &self.names.namespace);
+        let api: Api<StatefulSet> = Api::namespaced(client, namespace);
+        match api.get_metadata_opt(&self.names.cluster).await? {
+            None => Ok(()),
+            Some(_) => {
+                let why = "the watches have not told of the stateful set yet";
+                let conflict = Status::failure(why, "Conflict").with_code(409);
+                Err(kube::Error::Api(conflict.boxed()))
+            }
+        }
     }
 
     pub(super) async fn settle_volumes(&mut self, blueprint: &Blueprint<'_>) {

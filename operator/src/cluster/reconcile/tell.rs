@@ -46,6 +46,7 @@ impl Look<'_> {
             .conditions
             .retain(|known| known.type_ != "ReconciliationPaused");
         status.conditions.extend(condition);
+        status.observed_generation = generation;
         self.write(status).await
     }
 

@@ -6,7 +6,8 @@ use proptest::{collection::btree_map, option, prelude::*};
 use super::*;
 use crate::{
     api::Topic,
-    topic::{findings::Outcome, health::Health, status, testing},
+    testing,
+    topic::{findings::Outcome, health::Health, status},
 };
 
 fn any_configs() -> impl Strategy<Value = Configs> {

@@ -1,7 +1,7 @@
 //! One rule of the planner each.
 
 use super::*;
-use crate::topic::testing;
+use crate::testing;
 
 fn spec(partitions: i32, replication_factor: i32, config: &[(&str, &str)]) -> TopicSpec {
     TopicSpec {

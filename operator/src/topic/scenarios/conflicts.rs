@@ -3,7 +3,7 @@
 use super::{World, topic};
 use crate::{
     api::{Topic, topic::DeletionPolicy},
-    topic::testing::cluster,
+    testing::cluster,
 };
 
 /// A resource for the topic `orders`.

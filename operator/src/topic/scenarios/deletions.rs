@@ -3,10 +3,8 @@
 use super::{World, topic};
 use crate::{
     api::{Topic, topic::DeletionPolicy},
-    topic::{
-        deletion::has_finalizer,
-        testing::{cluster, condition},
-    },
+    testing::{cluster, condition},
+    topic::deletion::has_finalizer,
 };
 
 /// A resource whose topic is to be deleted with it.

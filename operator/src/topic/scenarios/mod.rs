@@ -25,7 +25,6 @@ use super::{
     Context, Pace,
     reconcile::{Error, on_error, reconcile},
     resources::Resources,
-    testing,
     view::View,
     watched::Watched,
 };
@@ -33,17 +32,12 @@ use crate::{
     api::{Cluster, Topic},
     brokers::Brokers,
     metrics::Metrics,
+    testing::{self, NOWHERE, api_server::ApiServer},
 };
 
-mod api_server;
 mod conflicts;
 mod deletions;
 mod random_orders;
-
-use api_server::ApiServer;
-
-/// Nobody listens there.
-const NOWHERE: &str = "127.0.0.1:1";
 
 /// The controller's view of the world, and the world.
 struct World {

@@ -5,10 +5,8 @@ use proptest::{collection::vec, prelude::*};
 use super::{World, topic};
 use crate::{
     api::{Cluster, Topic, topic::DeletionPolicy},
-    topic::{
-        deletion::has_finalizer,
-        testing::{self, cluster},
-    },
+    testing::{self, cluster},
+    topic::deletion::has_finalizer,
 };
 
 #[derive(Debug, Clone, Copy)]

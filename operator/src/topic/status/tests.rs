@@ -1,11 +1,13 @@
 //! What a status becomes.
 
 use super::*;
-use crate::topic::{
-    carry_out::Failure,
-    health::Health,
-    plan::{Difference, Existing, Plan},
+use crate::{
     testing,
+    topic::{
+        carry_out::Failure,
+        health::Health,
+        plan::{Difference, Existing, Plan},
+    },
 };
 
 fn existing(id: &str, moving: i32) -> Existing {
