@@ -111,12 +111,12 @@ def test_a_load_reaches_a_broker_by_name(kubectl, start, load):
 
 def test_a_load_tells_what_was_lost(kubectl, start, load):
     start(1)
-    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "1")
-    load = load("load", BOOTSTRAP, {"orders": 1})
+    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "3")
+    load = load("load", BOOTSTRAP, {"orders": 3})
     load.wait_acknowledged(100)
     kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "delete", "orders")
     # The producer may have made it again already.
-    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "1", "--if-not-exists")
+    kubectl.execute("broker-0", "/usr/bin/fjord", "topic", "create", "orders", "--partitions", "3", "--if-not-exists")
     load.wait_acknowledged(100)
     assert load.finish()["wrong"]["lost"] > 0
 

@@ -11,7 +11,8 @@
 //! - Version 12 takes topic ids (KIP-516); 10 and 11 have the fields but must not use them.
 //! - Version 13 has an error code for the whole response.
 //! - It is answered as the metadata is when the response leaves, which may be after earlier requests have waited for
-//!   followers of a broker that was lost. Such a broker is listed for a while ([`crate::lost_brokers`]).
+//!   followers of a broker that was lost. Such a broker is listed for a while ([`crate::lost_brokers`]), and the list is
+//!   never empty.
 //! - The broker that is asked names itself as the controller, since any broker takes what clients send
 //!   to one.
 
@@ -100,8 +101,8 @@ fn respond(
         None => describe_all(call, &image),
     };
     let now = Instant::now();
-    let mut brokers = known_brokers(&call.broker, &image, &call.context.connection);
-    brokers.retain(|broker| !broker.is_fenced || call.broker.lost.is_listed(broker.id, now));
+    let brokers = known_brokers(&call.broker, &image, &call.context.connection);
+    let brokers = to_look_for(brokers, |id| call.broker.lost.is_listed(id, now));
     MetadataResponse {
         brokers: brokers.into_iter().map(to_response_broker).collect(),
         cluster_id: image.cluster_id().map(str::to_owned),
@@ -110,6 +111,20 @@ fn respond(
         cluster_authorized_operations: cluster_operations(call),
         ..Default::default()
     }
+}
+
+/// The brokers that a client should know: those that are there or were a moment ago. If there is none, because all of
+/// them are fenced for now, it should know all that may come back: a client that is told of nobody (librdkafka 2.16) has
+/// nobody left whom it could ask again.
+fn to_look_for(
+    mut known: Vec<ReachableBroker>,
+    was_there: impl Fn(i32) -> bool,
+) -> Vec<ReachableBroker> {
+    let is_wanted = |broker: &ReachableBroker| !broker.is_fenced || was_there(broker.id);
+    if known.iter().any(is_wanted) {
+        known.retain(is_wanted);
+    }
+    known
 }
 
 /// What a client is told about a partition besides what its metadata says.

@@ -77,8 +77,9 @@ fn end_of_epoch(
     let leader = leadership::find(call, Operation::Describe, topic, asked.partition)?;
     leadership::check_epoch(&leader, asked.current_leader_epoch)?;
     let end = if asked.leader_epoch == leader.leader_epoch() {
-        // The current epoch ends where the log does, even if nothing was appended in it yet.
-        Some((asked.leader_epoch, leader.bounds().high_watermark))
+        // The current epoch ends where the log does, even if nothing was appended in it yet. The high watermark would
+        // not do: that of a new leader may still be below what clients have read, who would take that for a truncation.
+        Some((asked.leader_epoch, leader.log().positions().durable_end))
     } else {
         leader.log().end_offset_for_epoch(asked.leader_epoch)
     };

@@ -20,7 +20,7 @@ use super::{
     names::{Names, REPLACE_ANNOTATION},
     observed::{BrokersView, ObservedPod},
     repair::{self, Step},
-    restart::{lost_blockers, only, publish},
+    restart::{lost_blockers, only, pod_reference, publish},
     roll::told,
 };
 use crate::{
@@ -213,12 +213,14 @@ impl Repair<'_> {
         }
         let why = meant.reason().unwrap_or_default();
         let note = format!("replacing broker {broker} by an empty one: {why}");
+        let about = Some(pod_reference(self.names, &pod_name, &meant.pod_uid));
         publish(
             context,
             self.cluster,
             EventType::Warning,
             "BrokerReplacement",
             &note,
+            about,
         )
         .await;
         claims.delete(&claim_name, &only(&meant.claim_uid)).await?;

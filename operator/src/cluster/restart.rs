@@ -1,7 +1,7 @@
 //! Restarting one broker: the others are asked, the reason is told, then its pod is deleted.
 
 use fjord_client::{Client, proto::CheckRestartRequest};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
     Api, Resource,
     api::{DeleteParams, Preconditions},
@@ -70,12 +70,15 @@ pub async fn restart(
         return Ok(());
     }
     let reason = difference.join("; ");
+    let note = format!("restarting broker {broker}: {reason}");
+    let about = Some(pod_reference(names, &name, uid));
     publish(
         context,
         cluster,
         EventType::Normal,
         "BrokerRestart",
-        &format!("restarting broker {broker}: {reason}"),
+        &note,
+        about,
     )
     .await;
     api.delete(&name, &only(uid)).await?;
@@ -101,13 +104,29 @@ pub fn only(uid: &str) -> DeleteParams {
     }
 }
 
-/// Writes an event about a cluster. One that cannot be written is no reason to do anything else.
+/// A pod as events name it.
+#[must_use]
+pub fn pod_reference(names: &Names, pod: &str, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: Some(names.namespace.clone()),
+        name: Some(pod.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+/// Writes an event about a cluster, and about something else of it. One that cannot be written is no reason to do
+/// anything else. Of events that differ in nothing but their notes, those that come soon after the first are only
+/// counted.
 pub async fn publish(
     context: &Context,
     cluster: &Cluster,
     type_: EventType,
     reason: &str,
     note: &str,
+    about: Option<ObjectReference>,
 ) {
     /// The API server takes no longer ones.
     const LONGEST: usize = 1000;
@@ -116,7 +135,7 @@ pub async fn publish(
         reason: reason.to_owned(),
         note: Some(note.chars().take(LONGEST).collect()),
         action: reason.to_owned(),
-        secondary: None,
+        secondary: about,
     };
     let regarding = cluster.object_ref(&());
     if let Err(error) = context.recorder.publish(&event, &regarding).await {

@@ -67,7 +67,10 @@ class Client:
 
 
 class Clients:
-    """Producers and a group of two consumers."""
+    """Producers and a group of two consumers, to which a third one comes in the end.
+
+    Topics have at least three partitions, so that each of them is given some.
+    """
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ use fjord_wire::{
         list_partition_reassignments_request::{
             ListPartitionReassignmentsRequest, ListPartitionReassignmentsTopics,
         },
+        metadata_request::MetadataRequest,
         unregister_broker_request::UnregisterBrokerRequest,
         update_features_request::{FeatureUpdateKey, UpdateFeaturesRequest},
         update_features_response::UpdateFeaturesResponse,
@@ -453,6 +454,29 @@ async fn fenced_brokers_are_described_where_that_is_asked_for() {
         brokers,
         [(THIS, "127.0.0.7", false), (OTHER, "other", true)]
     );
+}
+
+#[tokio::test]
+async fn clients_are_never_told_of_no_broker_at_all() {
+    let fixture = Fixture::new().await;
+    register_other(&fixture).await;
+    let metadata = &fixture.broker.metadata;
+    for broker_id in [OTHER, THIS] {
+        let broker_epoch = metadata.image().broker(broker_id).unwrap().epoch;
+        let fence = FenceBroker {
+            broker_id,
+            broker_epoch,
+            is_silent: true,
+        };
+        metadata.submit(fence).await.unwrap().unwrap();
+        let response = fixture.send(12, &MetadataRequest::default()).await;
+        let told: Vec<i32> = response.brokers.iter().map(|b| b.node_id).collect();
+        let wanted: &[i32] = match broker_id {
+            OTHER => &[THIS],
+            _ => &[THIS, OTHER],
+        };
+        assert_eq!(told, wanted, "after {broker_id} was fenced");
+    }
 }
 
 fn quorum_of(topic: &str, partitions: &[i32]) -> DescribeQuorumRequest {

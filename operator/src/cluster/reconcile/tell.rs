@@ -121,7 +121,7 @@ impl Look<'_> {
         for condition in new {
             let (context, message) = (&self.shell.context, &condition.message);
             let (warning, type_) = (EventType::Warning, &condition.type_);
-            publish(context, &self.cluster, warning, type_, message).await;
+            publish(context, &self.cluster, warning, type_, message, None).await;
         }
     }
 
