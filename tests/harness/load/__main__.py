@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checker import Outcome, violations
+from .checker import Outcome, place, violations
 from .client import ROUND_RECORDS
 from .clients import Clients
 from .pace import pace
@@ -44,9 +44,11 @@ def verdict(outcome: Outcome) -> dict:
 
 
 def progress(clients: Clients) -> dict:
-    """How far it is."""
-    kinds = [event["event"] for event in clients.events()]
-    return {kind: kinds.count(kind) for kind in ("acknowledged", "consumed", "failed")}
+    """How far it is; `partitions` are those that the group has begun to read."""
+    events = clients.events()
+    kinds = [event["event"] for event in events]
+    read = {place(event) for event in events if event["event"] == "consumed"}
+    return {**{kind: kinds.count(kind) for kind in ("acknowledged", "consumed", "failed")}, "partitions": len(read)}
 
 
 def main(arguments: str) -> None:
