@@ -123,13 +123,13 @@ class Clients:
         moving: set[Place] = set()
         history = self.producers[name].history.update()
         for event in history[bisect_left(history, start, key=lambda event: event["at"]) :]:
-            if event["event"] == "failed":
-                raise RuntimeError(f"{name} gave up: {event}")
-            record = (event["topic"], event["record"])
-            if event["event"] == "sent":
-                sent.add(record)
-            elif record in sent:
-                moving.add(place(event))
+            match event["event"]:
+                case "failed":
+                    raise RuntimeError(f"{name} gave up: {event}")
+                case "sent":
+                    sent.add((event["topic"], event["record"]))
+                case "acknowledged" if (event["topic"], event["record"]) in sent:
+                    moving.add(place(event))
         if not wanted <= moving:
             raise Pending(f"nothing is acknowledged in {sorted(wanted - moving)}")
         return True
