@@ -23,7 +23,7 @@ class Load:
         self._wait_read(sum(topics.values()))
 
     def progress(self) -> dict[str, int]:
-        """How many records are acknowledged, consumed and failed so far."""
+        """How many records are acknowledged, consumed and failed so far, and how many partitions are read."""
         lines = self._kubectl.logs(self.name, "--tail", "1").splitlines()
         if not lines:
             raise Pending("it has told nothing yet")
@@ -35,24 +35,22 @@ class Load:
         A consumer of librdkafka 2.16 that still asks for where to begin may take the late answer, which it calls
         outdated, for a reason to begin again, although it has been given a committed offset since.
         """
-
-        def read() -> bool:
-            if (found := self.progress())["partitions"] < partitions:
-                raise Pending(f"{found} of {partitions} partitions")
-            return True
-
-        wait_for(f"{self.name} is read", read)
+        self._wait_progress(f"{self.name} is read", "partitions", partitions)
 
     def wait_acknowledged(self, more: int, timeout_s: float = 60) -> None:
         """Waits until so many records more are acknowledged than now."""
         wanted = self.progress()["acknowledged"] + more
+        self._wait_progress(f"{self.name} goes on", "acknowledged", wanted, timeout_s)
+
+    def _wait_progress(self, what: str, kind: str, wanted: int, timeout_s: float = 60) -> None:
+        """Waits until there is so much of one kind of progress."""
 
         def there() -> bool:
-            if (found := self.progress())["acknowledged"] < wanted:
-                raise Pending(f"{found} of {wanted}")
+            if (found := self.progress())[kind] < wanted:
+                raise Pending(f"{found}, of {wanted} {kind}")
             return True
 
-        wait_for(f"{self.name} goes on", there, timeout_s)
+        wait_for(what, there, timeout_s)
 
     def finish(self, timeout_s: float = 240) -> dict:
         """Ends the clients, and returns the verdict on everything that they did and saw."""

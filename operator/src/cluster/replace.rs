@@ -11,7 +11,7 @@ use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, Pod},
     jiff::Timestamp,
 };
-use kube::{Api, runtime::events::EventType};
+use kube::{Api, Resource, runtime::events::EventType};
 use tracing::info;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     names::{Names, REPLACE_ANNOTATION},
     observed::{BrokersView, ObservedPod},
     repair::{self, Step},
-    restart::{lost_blockers, only, pod_reference, publish},
+    restart::{lost_blockers, only, publish},
     roll::told,
 };
 use crate::{
@@ -213,7 +213,7 @@ impl Repair<'_> {
         }
         let why = meant.reason().unwrap_or_default();
         let note = format!("replacing broker {broker} by an empty one: {why}");
-        let about = Some(pod_reference(self.names, &pod_name, &meant.pod_uid));
+        let about = Some(pod.object_ref(&()));
         publish(
             context,
             self.cluster,

@@ -63,15 +63,16 @@ pub async fn restart(
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &names.namespace);
     let name = names.pod(broker);
     // What the watches say may be from before the pod was replaced, or came up after all.
-    let there = api.get_opt(&name).await?;
-    let there = there.as_ref().map(ObservedPod::new);
-    let meant = |pod: ObservedPod| pod.uid == uid && pod.ready == serves && !pod.deleting;
-    if !there.is_some_and(meant) {
+    let Some(there) = api.get_opt(&name).await? else {
+        return Ok(());
+    };
+    let pod = ObservedPod::new(&there);
+    if pod.uid != uid || pod.ready != serves || pod.deleting {
         return Ok(());
     }
     let reason = difference.join("; ");
     let note = format!("restarting broker {broker}: {reason}");
-    let about = Some(pod_reference(names, &name, uid));
+    let about = Some(there.object_ref(&()));
     publish(
         context,
         cluster,
@@ -101,19 +102,6 @@ pub fn only(uid: &str) -> DeleteParams {
             resource_version: None,
         }),
         ..DeleteParams::default()
-    }
-}
-
-/// A pod as events name it.
-#[must_use]
-pub fn pod_reference(names: &Names, pod: &str, uid: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Pod".to_owned()),
-        namespace: Some(names.namespace.clone()),
-        name: Some(pod.to_owned()),
-        uid: Some(uid.to_owned()),
-        ..ObjectReference::default()
     }
 }
 
